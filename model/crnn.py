@@ -1,0 +1,157 @@
+"""The convolutional recurrent network of Malik et al. 2017, section 2.2 and figure 1."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class CRNNParameters:
+    """Every size of the network. The defaults are the paper's best configuration (section 3.5).
+
+    Attributes
+    ----------
+    conv_filters, conv_kernel, conv_layers : int
+        Filters, and their extent over time and over features, and how many such layers follow each other.
+    fc_units, fc_layers : int
+        Units of the linear layer that is applied to every frame, per branch.
+    gru_units, gru_layers : int
+        Units per direction of the bidirectional GRU, per branch.
+    maxout_pieces : int
+        Linear pieces of the maxout output (4: the default of the library that the paper used, Keras 1).
+    dropout : float
+        Share of activations that training drops after the convolution, the linear and the recurrent layers.
+    """
+
+    conv_filters: int = 8
+    conv_kernel: int = 3
+    conv_layers: int = 1
+    fc_units: int = 8
+    fc_layers: int = 1
+    gru_units: int = 8
+    gru_layers: int = 1
+    maxout_pieces: int = 4
+    dropout: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that are not positive or absurdly large.
+
+        Raises
+        ------
+        ValueError
+            If a size is out of its range.
+        """
+        limits = {
+            "conv_filters": 512,
+            "conv_kernel": 15,
+            "conv_layers": 8,
+            "fc_units": 4096,
+            "fc_layers": 8,
+            "gru_units": 2048,
+            "gru_layers": 8,
+            "maxout_pieces": 64,
+        }
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= limit:
+                raise ValueError(f"{name} must be a whole number from 1 to {limit}, not {value!r}")
+        if self.conv_kernel % 2 == 0:
+            raise ValueError(f"conv_kernel must be odd, not {self.conv_kernel}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the parameters as a JSON object."""
+        return asdict(self)
+
+
+class Maxout(nn.Module):
+    """The largest of several linear functions of the input (Goodfellow et al. 2013).
+
+    Parameters
+    ----------
+    inputs : int
+        Length of the input's last axis, which the output drops.
+    pieces : int
+        How many linear functions.
+    """
+
+    def __init__(self, inputs: int, pieces: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, pieces)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map shape (…, inputs) to shape (…)."""
+        output: Tensor = self.linear(x).amax(dim=-1)
+        return output
+
+
+class Branch(nn.Module):
+    """What follows the convolution for one of the two dimensions: linear, bidirectional GRU, maxout."""
+
+    def __init__(self, input_columns: int, parameters: CRNNParameters) -> None:
+        super().__init__()
+        p = parameters
+        widths = [p.conv_filters * input_columns] + [p.fc_units] * p.fc_layers
+        self.fc = nn.Sequential(*(nn.Linear(i, o) for i, o in pairwise(widths)))
+        self.gru = nn.GRU(p.fc_units, p.gru_units, num_layers=p.gru_layers, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(p.dropout)
+        self.maxout = Maxout(2 * p.gru_units, p.maxout_pieces)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map shape (batch, time, conv_filters * input_columns) to (batch, time)."""
+        hidden, _ = self.gru(self.dropout(self.fc(x)))
+        output: Tensor = self.maxout(self.dropout(hidden))
+        return output
+
+
+class CRNN(nn.Module):
+    """Convolution over time and features, then a branch for valence and one for arousal.
+
+    The paper leaves the output unbounded; here tanh keeps it in [-1, 1], where labels live.
+
+    Parameters
+    ----------
+    input_columns : int
+        Inputs per frame.
+    parameters : CRNNParameters
+        The other sizes.
+    """
+
+    def __init__(self, input_columns: int, parameters: CRNNParameters) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 1
+        for _ in range(parameters.conv_layers):
+            layers += [
+                nn.Conv2d(channels, parameters.conv_filters, parameters.conv_kernel, padding="same"),
+                nn.BatchNorm2d(parameters.conv_filters),
+                nn.ReLU(),
+                nn.Dropout(parameters.dropout),
+            ]
+            channels = parameters.conv_filters
+        self.conv = nn.Sequential(*layers)
+        self.valence = Branch(input_columns, parameters)
+        self.arousal = Branch(input_columns, parameters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the network.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, time, input_columns)
+            Standardised inputs of consecutive frames.
+
+        Returns
+        -------
+        Tensor, shape (batch, time, 2)
+            Valence and arousal of every frame, in [-1, 1].
+        """
+        planes = self.conv(x[:, None])
+        rows = planes.permute(0, 2, 1, 3).flatten(start_dim=2)
+        return torch.tanh(torch.stack([self.valence(rows), self.arousal(rows)], dim=-1))

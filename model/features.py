@@ -1,0 +1,241 @@
+"""From the samples of 500 ms frames to their features; the same code for training and streaming.
+
+Every frame is analysed by itself: no column of its spectrogram reaches into a neighbour. So a frame's
+features depend on its own samples only, and streaming and offline use give identical values, bit for bit.
+
+The filterbanks are librosa's, computed once by :func:`build_frontend` (which needs librosa) and stored in the
+checkpoint; :class:`Frontend` itself is plain numpy, because librosa takes seconds to warm up.
+
+Features of a frame, by column name
+-----------------------------------
+``logmel_mean``, ``logmel_std``
+    mean and standard deviation, over the spectrogram's columns inside the frame, of the log-mel energies in dB
+    (Malik et al. 2017, section 2.1, use the mean).
+``logchroma``
+    12 pitch classes from C upwards, energy in dB, from one FFT as long as the frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+SILENCE_DBFS = -200.0
+"""Loudness given to a frame of exact zeros, in dBFS: below anything that 32-bit samples can hold."""
+
+
+@dataclass(frozen=True)
+class FeatureParameters:
+    """What a frame is and how its features are computed. Travels inside the checkpoint.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Samples per second that frames are cut at.
+    frame_duration : float
+        Length of a frame in seconds.
+    fft_window : int
+        Samples per spectrogram column (periodic Hann window); 1323 is the paper's 60 ms.
+    fft_hop : int
+        Samples between columns. With 441 (20 ms), 23 columns fill a frame exactly.
+    mel_bands : int
+        Bands of the mel filterbank (Slaney's scale and normalisation, librosa's default).
+    mel_low, mel_high : float
+        Edges of the filterbank in Hz.
+    energy_floor : float
+        Energies below it count as this much before the logarithm.
+    dynamic_range : float
+        Log-mel energies are cut off this many dB below the frame's largest one (librosa's ``top_db``).
+    """
+
+    sample_rate: int = 22050
+    frame_duration: float = 0.5
+    fft_window: int = 1323
+    fft_hop: int = 441
+    mel_bands: int = 64
+    mel_low: float = 30.0
+    mel_high: float = 8000.0
+    energy_floor: float = 1e-10
+    dynamic_range: float = 80.0
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot describe a frame.
+
+        Raises
+        ------
+        ValueError
+            If a size is not positive, or the FFT window is longer than the frame.
+        """
+        if not 8000 <= self.sample_rate <= 192000:
+            raise ValueError(f"sample_rate must be between 8000 and 192000, not {self.sample_rate}")
+        if not 0.05 <= self.frame_duration <= 5.0:
+            raise ValueError(f"frame_duration must be between 0.05 and 5 s, not {self.frame_duration}")
+        if not 0 < self.fft_hop <= self.fft_window <= self.frame_length:
+            raise ValueError("fft_hop, fft_window and the frame must grow in this order")
+        if not 1 <= self.mel_bands <= 512:
+            raise ValueError(f"mel_bands must be between 1 and 512, not {self.mel_bands}")
+        if not 0 <= self.mel_low < self.mel_high <= self.sample_rate / 2:
+            raise ValueError("mel_low and mel_high must lie between 0 and half the sample rate")
+        if not 0 < self.energy_floor < 1:
+            raise ValueError(f"energy_floor must be between 0 and 1, not {self.energy_floor}")
+        if not 0 < self.dynamic_range <= 1000:
+            raise ValueError(f"dynamic_range must be between 0 and 1000 dB, not {self.dynamic_range}")
+
+    @property
+    def frame_length(self) -> int:
+        """Samples per frame."""
+        return round(self.sample_rate * self.frame_duration)
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """Where each named group of features stands in a feature row."""
+        return {
+            "logmel_mean": slice(0, self.mel_bands),
+            "logmel_std": slice(self.mel_bands, 2 * self.mel_bands),
+            "logchroma": slice(2 * self.mel_bands, 2 * self.mel_bands + PITCH_CLASSES),
+        }
+
+    @property
+    def feature_count(self) -> int:
+        """Length of a feature row."""
+        return 2 * self.mel_bands + PITCH_CLASSES
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the parameters as a JSON object."""
+        return asdict(self)
+
+
+PITCH_CLASSES = 12
+
+
+class Frontend:
+    """Computes the features of frames.
+
+    Parameters
+    ----------
+    parameters : FeatureParameters
+        What to compute.
+    mel_filterbank : ndarray, shape (mel_bands, fft_window // 2 + 1)
+        Weights from FFT bins to mel bands.
+    chroma_filterbank : ndarray, shape (12, frame_length // 2 + 1)
+        Weights from FFT bins of the whole frame to pitch classes.
+
+    Raises
+    ------
+    ValueError
+        If a filterbank's shape does not fit the parameters.
+    """
+
+    def __init__(
+        self, parameters: FeatureParameters, mel_filterbank: FloatArray, chroma_filterbank: FloatArray
+    ) -> None:
+        mel_shape = (parameters.mel_bands, parameters.fft_window // 2 + 1)
+        chroma_shape = (PITCH_CLASSES, parameters.frame_length // 2 + 1)
+        for name, bank, shape in (
+            ("mel", mel_filterbank, mel_shape),
+            ("chroma", chroma_filterbank, chroma_shape),
+        ):
+            if bank.shape != shape:
+                raise ValueError(f"the {name} filterbank has shape {bank.shape}, not {shape}")
+        self.parameters = parameters
+        self.mel_filterbank = np.ascontiguousarray(mel_filterbank, dtype=np.float32)
+        self.chroma_filterbank = np.ascontiguousarray(chroma_filterbank, dtype=np.float32)
+        self._mel_weights = np.ascontiguousarray(self.mel_filterbank.T)
+        self._chroma_weights = np.ascontiguousarray(self.chroma_filterbank.T)
+        self._column_taper = _periodic_hann(parameters.fft_window)
+        self._frame_taper = _periodic_hann(parameters.frame_length)
+
+    def __call__(self, frames: FloatArray) -> FloatArray:
+        """Compute the features of frames.
+
+        Parameters
+        ----------
+        frames : ndarray of float32, shape (n, frame_length)
+            Mono samples, full scale at ±1.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, feature_count)
+            One row per frame, in dB, laid out as `FeatureParameters.columns` says. A row does not depend on
+            the other frames of the call.
+
+        Raises
+        ------
+        ValueError
+            If `frames` does not have that shape.
+        """
+        p = self.parameters
+        if frames.ndim != 2 or frames.shape[1] != p.frame_length:
+            raise ValueError(f"frames must have shape (n, {p.frame_length}), not {frames.shape}")
+        frames = np.ascontiguousarray(frames, dtype=np.float32)
+        columns = np.lib.stride_tricks.sliding_window_view(frames, p.fft_window, axis=1)[:, :: p.fft_hop]
+        # matmul of a stack multiplies frame by frame, so a row's rounding does not depend on how many there are
+        mel = np.matmul(_power_spectrum(columns * self._column_taper), self._mel_weights)
+        logmel = self._decibels(mel)
+        loudest = logmel.max(axis=(1, 2), keepdims=True)
+        logmel = np.maximum(logmel, loudest - np.float32(p.dynamic_range))
+        whole_frame = _power_spectrum(frames * self._frame_taper)[:, np.newaxis]
+        chroma = np.matmul(whole_frame, self._chroma_weights)[:, 0]
+        rows: FloatArray = np.concatenate([logmel.mean(axis=1), logmel.std(axis=1), self._decibels(chroma)], axis=1)
+        return rows
+
+    def _decibels(self, energy: FloatArray) -> FloatArray:
+        decibels: FloatArray = 10 * np.log10(np.maximum(energy, np.float32(self.parameters.energy_floor)))
+        return decibels
+
+
+def loudness(frames: FloatArray) -> FloatArray:
+    """Root-mean-square level of frames.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (n, frame_length)
+        Mono samples, full scale at ±1.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        dBFS (a full-scale square wave has 0); `SILENCE_DBFS` for exact zeros.
+    """
+    mean_square = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    decibels: FloatArray = (10 * np.log10(np.maximum(mean_square, 10 ** (SILENCE_DBFS / 10)))).astype(np.float32)
+    return decibels
+
+
+def build_frontend(parameters: FeatureParameters | None = None) -> Frontend:
+    """Make a frontend with librosa's filterbanks.
+
+    Needs librosa and takes seconds: for training, and for tests that have no checkpoint. Live code gets its
+    frontend from a checkpoint.
+
+    Parameters
+    ----------
+    parameters : FeatureParameters, optional
+        The defaults if not given.
+
+    Returns
+    -------
+    Frontend
+    """
+    import librosa.filters
+
+    p = parameters or FeatureParameters()
+    mel = librosa.filters.mel(sr=p.sample_rate, n_fft=p.fft_window, n_mels=p.mel_bands, fmin=p.mel_low, fmax=p.mel_high)
+    chroma = librosa.filters.chroma(sr=p.sample_rate, n_fft=p.frame_length, tuning=0.0)
+    return Frontend(p, mel.astype(np.float32), chroma.astype(np.float32))
+
+
+def _periodic_hann(length: int) -> FloatArray:
+    # not scipy.signal.get_window: importing scipy.signal takes a second
+    return np.hanning(length + 1)[:-1].astype(np.float32)
+
+
+def _power_spectrum(tapered: FloatArray) -> FloatArray:
+    spectrum = np.fft.rfft(tapered)
+    power: FloatArray = spectrum.real**2 + spectrum.imag**2
+    return power

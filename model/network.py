@@ -1,0 +1,161 @@
+"""From the features of a window of frames to its valence and arousal: inputs, CRNN and readout in one module."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.crnn import CRNN, CRNNParameters
+from model.features import FeatureParameters
+from model.harmony import Harmony
+
+
+@dataclass(frozen=True)
+class NetworkParameters:
+    """Which inputs the network takes and how many frames it hears.
+
+    Attributes
+    ----------
+    window : int
+        Frames that the network hears at once when it tracks.
+    columns : tuple of str
+        Groups of columns it takes: ``logmel_mean``, ``logmel_std``, ``harmony``.
+    remove_level : bool
+        Subtract the window's mean log-mel level, so that gain does not matter (a microphone's is arbitrary).
+    dynamic_range : float
+        dB below the window's loudest band at which the log-mel means are cut off: what a noise floor would hide.
+    crnn : CRNNParameters
+        Sizes of the CRNN.
+    """
+
+    window: int = 20
+    columns: tuple[str, ...] = ("logmel_mean", "logmel_std", "harmony")
+    remove_level: bool = True
+    dynamic_range: float = 80.0
+    crnn: CRNNParameters = field(default_factory=CRNNParameters)
+
+    def __post_init__(self) -> None:
+        """Refuse a window or columns that no network can take.
+
+        Raises
+        ------
+        ValueError
+            If `window` or `columns` is out of its range.
+        """
+        if not 2 <= self.window <= 600:
+            raise ValueError(f"window must be from 2 to 600 frames, not {self.window}")
+        known = ("logmel_mean", "logmel_std", "harmony")
+        if not self.columns or any(c not in known for c in self.columns):
+            raise ValueError(f"columns must be some of {', '.join(known)}, not {self.columns}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the parameters as a JSON object."""
+        return asdict(self)
+
+
+class EmotionNetwork(nn.Module):
+    """The whole function from a window's features to valence and arousal; what a checkpoint holds.
+
+    Parameters
+    ----------
+    feature_parameters : FeatureParameters
+        The layout of the feature rows that it is given.
+    parameters : NetworkParameters
+        Inputs and sizes.
+    """
+
+    def __init__(self, feature_parameters: FeatureParameters, parameters: NetworkParameters) -> None:
+        super().__init__()
+        self.feature_parameters = feature_parameters
+        self.network_parameters = parameters
+        self.harmony = Harmony()
+        columns = sum(
+            Harmony.column_count if name == "harmony" else feature_parameters.mel_bands for name in parameters.columns
+        )
+        self.crnn = CRNN(columns, parameters.crnn)
+        self.register_buffer("input_mean", torch.zeros(columns))
+        self.register_buffer("input_std", torch.ones(columns))
+        self.input_mean: Tensor
+        self.input_std: Tensor
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """Turn feature rows into the network's inputs, before standardisation.
+
+        Parameters
+        ----------
+        features : Tensor, shape (batch, frames, feature_count)
+            Rows as `Frontend` gives them, oldest frame first.
+
+        Returns
+        -------
+        Tensor, shape (batch, frames, columns)
+        """
+        p = self.network_parameters
+        where = self.feature_parameters.columns
+        groups = []
+        for name in p.columns:
+            if name == "harmony":
+                groups.append(self.harmony(features[..., where["logchroma"]]))
+            elif name == "logmel_mean":
+                logmel = features[..., where[name]]
+                if p.remove_level:
+                    loudest = logmel.amax(dim=(1, 2), keepdim=True)
+                    logmel = torch.maximum(logmel, loudest - p.dynamic_range)
+                    logmel = logmel - logmel.mean(dim=(1, 2), keepdim=True)
+                groups.append(logmel)
+            else:
+                groups.append(features[..., where[name]])
+        return torch.cat(groups, dim=-1)
+
+    def set_standardisation(self, features: Tensor) -> None:
+        """Take the inputs' mean and standard deviation per column from windows of training features.
+
+        Parameters
+        ----------
+        features : Tensor, shape (batch, frames, feature_count)
+        """
+        inputs = self.inputs(features).flatten(end_dim=1)
+        self.input_mean.copy_(inputs.mean(dim=0))
+        self.input_std.copy_(inputs.std(dim=0).clamp_min(1e-3))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Estimate every frame of the windows.
+
+        Parameters
+        ----------
+        features : Tensor, shape (batch, frames, feature_count)
+            Rows as `Frontend` gives them, oldest frame first.
+
+        Returns
+        -------
+        Tensor, shape (batch, frames, 2)
+            Valence and arousal in [-1, 1].
+        """
+        output: Tensor = self.crnn((self.inputs(features) - self.input_mean) / self.input_std)
+        return output
+
+    def estimate(self, features: Tensor, lag: int = 0) -> Tensor:
+        """Estimate the frame `lag` frames before the newest one.
+
+        At lag 0 this is the mean over the window's outputs, because the newest frame is where a bidirectional
+        recurrence knows least. At a lag it is the mean over the outputs that lie evenly around that frame.
+
+        Parameters
+        ----------
+        features : Tensor, shape (batch, frames, feature_count)
+            The window, or, while fewer frames have been heard, the frames so far.
+        lag : int
+            Frames to look back.
+
+        Returns
+        -------
+        Tensor, shape (batch, 2)
+            Valence and arousal in [-1, 1].
+        """
+        outputs: Tensor = self(features)
+        if lag == 0:
+            return outputs.mean(dim=1)
+        return outputs[:, -(2 * lag + 1) :].mean(dim=1)
