@@ -237,5 +237,4 @@ def _periodic_hann(length: int) -> FloatArray:
 
 def _power_spectrum(tapered: FloatArray) -> FloatArray:
     spectrum = np.fft.rfft(tapered)
-    power: FloatArray = spectrum.real**2 + spectrum.imag**2
-    return power
+    return (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)

@@ -148,7 +148,7 @@ class EmotionNetwork(nn.Module):
         features : Tensor, shape (batch, frames, feature_count)
             The window, or, while fewer frames have been heard, the frames so far.
         lag : int
-            Frames to look back.
+            Frames to look back, fewer than `frames`.
 
         Returns
         -------
@@ -158,4 +158,6 @@ class EmotionNetwork(nn.Module):
         outputs: Tensor = self(features)
         if lag == 0:
             return outputs.mean(dim=1)
-        return outputs[:, -(2 * lag + 1) :].mean(dim=1)
+        described = outputs.shape[1] - 1 - lag
+        reach = min(lag, described)
+        return outputs[:, described - reach : described + reach + 1].mean(dim=1)
