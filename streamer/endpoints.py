@@ -1,0 +1,85 @@
+"""ZeroMQ endpoints: which are well-formed, which stay on this machine, and what an error about one means."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import re
+
+import zmq
+
+from model.errors import MoodringError
+
+_TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5}|\*)")
+
+
+class EndpointError(MoodringError):
+    """An endpoint is malformed, taken, or open to others without leave."""
+
+
+def validate_endpoint(endpoint: str) -> None:
+    """Refuse what is not an endpoint.
+
+    Parameters
+    ----------
+    endpoint : str
+        ``tcp://HOST:PORT`` or ``ipc://PATH``.
+
+    Raises
+    ------
+    EndpointError
+        If it is neither.
+    """
+    match = _TCP.fullmatch(endpoint)
+    is_tcp = match is not None and (match["port"] == "*" or 0 <= int(match["port"]) <= 65535)
+    is_ipc = endpoint.startswith("ipc://") and len(endpoint) > len("ipc://")
+    if not (is_tcp or is_ipc):
+        raise EndpointError(f'"{endpoint}" is not an endpoint; write tcp://HOST:PORT, such as tcp://127.0.0.1:5588')
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Tell whether only programs on this machine can reach a well-formed endpoint.
+
+    Parameters
+    ----------
+    endpoint : str
+        As `validate_endpoint` accepts.
+
+    Returns
+    -------
+    bool
+        True for ``ipc``, ``localhost``, the interface ``lo`` and loopback addresses.
+    """
+    match = _TCP.fullmatch(endpoint)
+    if match is None:
+        return True
+    host = match["host"].strip("[]")
+    if host in ("localhost", "lo"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def explain_zmq_error(endpoint: str, error: zmq.ZMQError) -> str:
+    """Say in one line what a failed bind or connect means.
+
+    Parameters
+    ----------
+    endpoint : str
+        The endpoint.
+    error : zmq.ZMQError
+        What libzmq raised.
+
+    Returns
+    -------
+    str
+    """
+    if error.errno == errno.EADDRINUSE:
+        return f"endpoint {endpoint} is already in use, perhaps by another moodring; choose another port"
+    if error.errno in (errno.ENODEV, errno.EADDRNOTAVAIL):
+        return f"endpoint {endpoint} names no address of this machine"
+    if error.errno == errno.EINVAL:
+        return f'"{endpoint}" is not an endpoint; write tcp://HOST:PORT, such as tcp://127.0.0.1:5588'
+    return f"cannot use endpoint {endpoint}: {error.strerror or error}"

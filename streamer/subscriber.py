@@ -1,0 +1,216 @@
+"""Receives estimates in another process: a game, a lighting script, a logger.
+
+Needs only pyzmq and the standard library::
+
+    from streamer.subscriber import Subscriber
+
+    with Subscriber() as subscriber:
+        for estimate in subscriber:
+            print(estimate.valence, estimate.arousal)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+import zmq
+
+from streamer.endpoints import EndpointError, explain_zmq_error, validate_endpoint
+from streamer.messages import (
+    DEFAULT_ENDPOINT,
+    ESTIMATE_TOPIC,
+    STATUS_TOPIC,
+    Estimate,
+    MessageError,
+    Status,
+    decode,
+    validate_stream_name,
+)
+
+_RECEIVE_HIGH_WATER_MARK = 1000
+_MAXIMUM_STREAMS = 1024
+
+
+class PublisherSilent(TimeoutError):
+    """Neither an estimate nor a status came for the subscriber's timeout: the publisher is gone, or never was."""
+
+
+class Subscriber:
+    """An iterator over the estimates that a publisher sends.
+
+    Connects at once and, if the publisher is not there yet or restarts, again by itself. Use it in one thread.
+
+    Parameters
+    ----------
+    endpoint : str
+        Where the publisher is bound.
+    stream : str, optional
+        The stream to hear; all streams if not given.
+    timeout : float
+        Seconds without any message after which `PublisherSilent` is raised. A publisher sends statuses once a
+        second, in silence and without a source too, so 3 s mean that it has gone.
+    until_ended : bool
+        End the iteration when every stream heard of has said ``ended`` or ``failed``.
+
+    Attributes
+    ----------
+    statuses : dict of str to Status
+        The last status of each stream.
+    refused : int
+        Messages that could not be understood (another version, or not ours) and were passed over.
+
+    Raises
+    ------
+    streamer.endpoints.EndpointError
+        If the endpoint is malformed.
+    streamer.messages.MessageError
+        If the stream name could not be part of a topic.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = DEFAULT_ENDPOINT,
+        stream: str | None = None,
+        timeout: float = 3.0,
+        until_ended: bool = False,
+    ) -> None:
+        if stream is not None:
+            validate_stream_name(stream)
+        validate_endpoint(endpoint)
+        self.endpoint = endpoint
+        self.timeout = timeout
+        self.until_ended = until_ended
+        self.statuses: dict[str, Status] = {}
+        self.refused = 0
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER_MARK)
+        for topic in (ESTIMATE_TOPIC, STATUS_TOPIC):
+            self._socket.subscribe(topic if stream is None else f"{topic}{stream}/")
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise EndpointError(explain_zmq_error(endpoint, error)) from error
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Estimate]:
+        return self
+
+    def __next__(self) -> Estimate:
+        """Wait for the next estimate.
+
+        Raises
+        ------
+        PublisherSilent
+            If no message came for `timeout` seconds; iterating again goes on waiting.
+        StopIteration
+            After `close`, and with `until_ended` when every stream heard of has ended.
+        """
+        while not self._socket.closed:
+            message = self.receive()
+            if isinstance(message, Estimate):
+                return message
+            if self.until_ended and self._all_ended():
+                break
+        raise StopIteration
+
+    def receive(self, timeout: float | None = None) -> Estimate | Status:
+        """Wait for the next message of either kind.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; the subscriber's own if not given.
+
+        Returns
+        -------
+        Estimate or Status
+
+        Raises
+        ------
+        PublisherSilent
+            If none came in time.
+        """
+        timeout = self.timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        while True:
+            remaining = max(0.0, deadline - time.monotonic())
+            # rounded up: a poll that ends a fraction too early would spin
+            if not self._socket.poll(int(remaining * 1000) + 1):
+                raise PublisherSilent(f"nothing came from {self.endpoint} for {timeout:g} s{self._last_words()}")
+            message = self._take()
+            if message is not None:
+                return message
+
+    def latest(self, timeout: float | None = None) -> Estimate | None:
+        """Throw away what has queued up and return the newest estimate.
+
+        With several streams this is the newest of them all; subscribe to one stream to follow that one.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait if nothing has come since the last call. 0 and None do not wait.
+
+        Returns
+        -------
+        Estimate or None
+            None if no estimate came.
+
+        Raises
+        ------
+        PublisherSilent
+            If a timeout was given and no message at all came in that time.
+        """
+        newest: Estimate | None = None
+        deadline = time.monotonic() + (timeout or 0.0)
+        heard = False
+        while True:
+            while self._socket.poll(0):
+                message = self._take()
+                heard = heard or message is not None
+                if isinstance(message, Estimate):
+                    newest = message
+            remaining = deadline - time.monotonic()
+            if newest is not None or remaining <= 0:
+                break
+            self._socket.poll(int(remaining * 1000) + 1)
+        if timeout and not heard:
+            raise PublisherSilent(f"nothing came from {self.endpoint} for {timeout:g} s{self._last_words()}")
+        return newest
+
+    def close(self) -> None:
+        """Disconnect. May be called twice."""
+        self._socket.close()
+        self._context.term()
+
+    def _take(self) -> Estimate | Status | None:
+        try:
+            message = decode(self._socket.recv_multipart())
+        except MessageError:
+            self.refused += 1
+            return None
+        if isinstance(message, Status) and (message.stream in self.statuses or len(self.statuses) < _MAXIMUM_STREAMS):
+            self.statuses[message.stream] = message
+        return message
+
+    def _all_ended(self) -> bool:
+        return bool(self.statuses) and all(s.state in ("ended", "failed") for s in self.statuses.values())
+
+    def _last_words(self) -> str:
+        if not self.statuses:
+            return ""
+        last = max(self.statuses.values(), key=lambda status: status.time)
+        reason = f": {last.reason}" if last.reason else ""
+        return f'; stream "{last.stream}" last said {last.state}{reason}'
