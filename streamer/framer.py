@@ -1,0 +1,203 @@
+"""From blocks of any size, rate and channel count to 500 ms frames of mono audio with sample-exact positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import soxr
+
+from model.features import FeatureParameters, FloatArray
+from streamer.source import Block, Source, SourceError
+
+LARGEST_SAMPLE = 2.0**31
+"""Magnitude above which a sample counts as invalid: full scale of 32-bit integers that nobody scaled to ±1."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a stream.
+
+    Attributes
+    ----------
+    samples : ndarray of float32, shape (frame_length,)
+        Mono, at the model's sample rate.
+    position : float
+        Seconds of audio, lost audio included, from the stream's beginning to the frame's end.
+    gap : float
+        Seconds of audio that were lost between this frame and the one before.
+    time : float
+        UTC of the frame's end; 0 until a clock has set it.
+    """
+
+    samples: FloatArray
+    position: float
+    gap: float = 0.0
+    time: float = 0.0
+
+
+class Framer:
+    """Cuts a stream into frames.
+
+    The same samples in blocks of other sizes give the same frames, bit for bit. Channels are averaged. Samples that
+    are not finite, or beyond `LARGEST_SAMPLE`, become zeros and are counted.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Samples per second of the blocks.
+    parameters : FeatureParameters
+        The frames' sample rate and length.
+
+    Attributes
+    ----------
+    invalid : int
+        Samples so far that were taken as silence.
+    lost : int
+        Samples per channel so far that were lost, at the blocks' rate.
+    """
+
+    def __init__(self, sample_rate: int, parameters: FeatureParameters) -> None:
+        self.sample_rate = sample_rate
+        self.parameters = parameters
+        self.invalid = 0
+        self.lost = 0
+        self._heard = 0
+        self._gap = 0.0
+        self._start_segment()
+
+    @property
+    def dropped(self) -> float:
+        """Seconds of audio lost so far."""
+        return self.lost / self.sample_rate
+
+    def push(self, samples: FloatArray) -> Iterator[Frame]:
+        """Take a block.
+
+        Parameters
+        ----------
+        samples : ndarray of float32, shape (n, channels)
+            Any n, 0 included.
+
+        Yields
+        ------
+        Frame
+            Each frame that the block completes.
+        """
+        self._heard += len(samples)
+        mono = self._mono(samples)
+        yield from self._cut(mono if self._resampler is None else self._resampler.resample_chunk(mono))
+
+    def skip(self, lost: int) -> None:
+        """Take note that samples were lost; the next frame begins after them.
+
+        What had been heard of the current frame is lost with them.
+
+        Parameters
+        ----------
+        lost : int
+            Samples per channel at the blocks' rate.
+        """
+        before = self._segment_start / self.sample_rate + self._frames * self.parameters.frame_duration
+        self.lost += lost
+        self._start_segment()
+        self._gap += self._segment_start / self.sample_rate - before
+
+    def finish(self) -> Iterator[Frame]:
+        """End the stream: what the resampler still holds may complete a frame; the rest is shorter than one."""
+        if self._resampler is not None:
+            yield from self._cut(self._resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
+
+    def _start_segment(self) -> None:
+        rate = self.parameters.sample_rate
+        self._resampler = (
+            None
+            if self.sample_rate == rate
+            else soxr.ResampleStream(self.sample_rate, rate, 1, dtype="float32", quality="HQ")
+        )
+        self._segment_start = self._heard + self.lost
+        self._frames = 0
+        self._filled = 0
+        self._partial = np.empty(self.parameters.frame_length, dtype=np.float32)
+
+    def _mono(self, samples: FloatArray) -> FloatArray:
+        with np.errstate(invalid="ignore"):
+            valid = np.abs(samples) <= LARGEST_SAMPLE
+        if not valid.all():
+            self.invalid += int(np.count_nonzero(~valid))
+            samples = np.where(valid, samples, np.float32(0))
+        channels = samples.shape[1]
+        if channels == 1:
+            return samples[:, 0]
+        # channel by channel: numpy's sum along an axis may round differently for blocks of other sizes
+        mono: FloatArray = reduce(np.add, samples.T) / np.float32(channels)
+        return mono
+
+    def _cut(self, mono: FloatArray) -> Iterator[Frame]:
+        length = self.parameters.frame_length
+        start = 0
+        while start < len(mono):
+            taken = min(length - self._filled, len(mono) - start)
+            self._partial[self._filled : self._filled + taken] = mono[start : start + taken]
+            self._filled += taken
+            start += taken
+            if self._filled == length:
+                yield self._complete()
+
+    def _complete(self) -> Frame:
+        self._frames += 1
+        position = self._segment_start / self.sample_rate + self._frames * self.parameters.frame_duration
+        frame = Frame(self._partial, position, self._gap)
+        self._partial = np.empty(self.parameters.frame_length, dtype=np.float32)
+        self._filled = 0
+        self._gap = 0.0
+        return frame
+
+
+def frames_of(source: Source, framer: Framer, on_block: Callable[[Block], None] | None = None) -> Iterator[Frame]:
+    """Read a source to its end and cut it into frames.
+
+    Parameters
+    ----------
+    source : Source
+        What to read; closed at the end.
+    framer : Framer
+        For the source's sample rate.
+    on_block : callable, optional
+        Is shown every block before its frames are yielded, empty ones too.
+
+    Yields
+    ------
+    Frame
+
+    Raises
+    ------
+    SourceError
+        If the source breaks, after the frames before the break; or if it ends before its first frame does.
+    """
+    frames = 0
+    broken: SourceError | None = None
+    try:
+        with closing(source):
+            for block in source.blocks():
+                if block.lost:
+                    framer.skip(block.lost)
+                if on_block is not None:
+                    on_block(block)
+                for frame in framer.push(block.samples):
+                    frames += 1
+                    yield frame
+    except SourceError as error:
+        broken = error
+    for frame in framer.finish():
+        frames += 1
+        yield frame
+    if broken is not None:
+        raise broken
+    if not frames:
+        raise SourceError(
+            f"{source.name} is shorter than one frame ({framer.parameters.frame_duration:g} s): nothing to track"
+        )

@@ -1,0 +1,173 @@
+"""A stream on its way to the tracker: one thread that reads a source, frames it, and paces what is not live."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import Protocol
+
+from model.errors import MoodringError
+from model.features import SILENCE_DBFS, FeatureParameters, loudness
+from streamer.clock import StreamClock
+from streamer.framer import Frame, Framer, frames_of
+from streamer.messages import Estimate, StreamState
+from streamer.source import Block, Source
+from streamer.tracker import Tracker
+
+STALLED_AFTER = 1.5
+"""Seconds without audio after which a live source counts as stalled."""
+PIPE_LEAD = 1e-3
+"""Share by which a pipe may run ahead of the clock: a live writer's sound card may be that much too fast, and would
+otherwise fill the pipe in the course of hours."""
+ZEROS_SUSPICIOUS_AFTER = 5.0
+"""Seconds of exact zeros after which a microphone's status says that something is wrong."""
+
+_ZEROS_REASON = "only exact zeros come from the device: is it muted, or is the permission to use it missing?"
+
+
+class Outlet(Protocol):
+    """Takes what there is to tell: a publisher, a view, or both."""
+
+    def publish(self, estimate: Estimate) -> None:
+        """Take an estimate."""
+        ...
+
+    def set_status(self, stream: str, state: StreamState, dropped: float, reason: str, invalid: int) -> None:
+        """Take a stream's status."""
+        ...
+
+
+class LiveStream:
+    """Feeds one source to a tracker in a thread, and reports its status.
+
+    Parameters
+    ----------
+    stream : str
+        The stream's name.
+    source : Source
+        What to hear.
+    tracker : Tracker
+        Where the frames go.
+    outlet : Outlet
+        Where the statuses go.
+    parameters : FeatureParameters
+        What a frame is.
+    paced : bool
+        Give each frame to the tracker when its end is due, as if the audio were being played; otherwise as soon as
+        it is there.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        source: Source,
+        tracker: Tracker,
+        outlet: Outlet,
+        parameters: FeatureParameters,
+        paced: bool,
+    ) -> None:
+        self.stream = stream
+        self.error: MoodringError | None = None
+        self._source = source
+        self._tracker = tracker
+        self._outlet = outlet
+        self._framer = Framer(source.sample_rate, parameters)
+        self._paced = paced
+        self._clock = StreamClock()
+        self._stop = threading.Event()
+        self._told: tuple[StreamState, float, str, int] | None = None
+        self._last_audio = time.monotonic()
+        self._zeros = 0.0
+        self._heard = 0
+        self._thread = threading.Thread(target=self._run, name=f"stream {stream}", daemon=True)
+
+    @property
+    def invalid(self) -> int:
+        """Samples so far that were not finite numbers."""
+        return self._framer.invalid
+
+    def start(self) -> None:
+        """Begin; the tracker gets the stream's name, and the outlet its first status."""
+        self._tracker.add_stream(self.stream)
+        self._tell("starting")
+        self._thread.start()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; without it, as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether the stream has ended; `error` then tells whether well.
+        """
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Make the stream end soon; returns at once."""
+        self._stop.set()
+        self._source.close()
+
+    def _run(self) -> None:
+        try:
+            started = time.monotonic()
+            began = time.time()
+            if not self._source.live:
+                self._clock.observe(0.0, began)
+            for frame in frames_of(self._source, self._framer, self._on_block):
+                if self._paced and self._wait_until_due(started, frame.position):
+                    break
+                self._suspect_zeros(frame)
+                self._tracker.submit(self.stream, replace(frame, time=self._clock.time(frame.position)))
+            self._tracker.flush(self.stream)
+        except MoodringError as error:
+            if not self._stop.is_set():
+                self.error = error
+        except Exception as error:
+            self.error = MoodringError(f"{self._source.name}: {error}")
+            self.error.__cause__ = error
+        if self.error is None:
+            self._tell("ended", "stopped" if self._stop.is_set() else "end of input")
+        else:
+            self._flush_after_error()
+            self._tell("failed", str(self.error))
+
+    def _flush_after_error(self) -> None:
+        try:
+            self._tracker.flush(self.stream)
+        except MoodringError:
+            return  # the tracker itself is what failed, and `error` says so
+
+    def _on_block(self, block: Block) -> None:
+        now = time.monotonic()
+        if len(block.samples):
+            self._last_audio = now
+            self._heard += len(block.samples)
+            if block.captured is not None:
+                position = (self._heard + self._framer.lost) / self._framer.sample_rate
+                self._clock.observe(position, block.captured)
+            self._tell("running", _ZEROS_REASON if self._zeros >= ZEROS_SUSPICIOUS_AFTER else "")
+        elif now - self._last_audio > STALLED_AFTER:
+            self._tell("stalled", f"no audio from {self._source.name}")
+
+    def _suspect_zeros(self, frame: Frame) -> None:
+        exact_zeros = float(loudness(frame.samples[None])[0]) <= SILENCE_DBFS
+        duration = self._framer.parameters.frame_duration
+        self._zeros = self._zeros + duration if exact_zeros and not self._paced else 0.0
+
+    def _wait_until_due(self, started: float, position: float) -> bool:
+        """Sleep until the frame's end; True if the stream was stopped meanwhile."""
+        lead = PIPE_LEAD if self._source.live else 0.0
+        return self._stop.wait(max(0.0, started + position * (1 - lead) - time.monotonic()))
+
+    def _tell(self, state: StreamState, reason: str = "") -> None:
+        now = (state, self._framer.dropped, reason, self._framer.invalid)
+        if now != self._told:
+            self._told = now
+            self._outlet.set_status(self.stream, *now)

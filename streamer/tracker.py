@@ -1,0 +1,242 @@
+"""From frames to estimates: one worker thread, all streams with new frames in one batch."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from model.checkpoint import Checkpoint
+from model.errors import MoodringError
+from model.features import FloatArray, loudness
+from streamer.framer import Frame
+from streamer.history import StreamHistory
+from streamer.messages import Estimate
+
+QUEUE_LENGTH = 8
+"""Frames of one stream that may wait for the worker (4 s); who submits more has to wait."""
+LARGEST_BATCH = 64
+"""Frames that are estimated at once; bounds memory where many wait."""
+
+
+class TrackerError(MoodringError):
+    """The tracker cannot go on, or a stream cannot be added."""
+
+
+def frames_of_lag(lag: float, checkpoint: Checkpoint) -> int:
+    """Turn a lag in seconds into frames.
+
+    Parameters
+    ----------
+    lag : float
+        Seconds, a multiple of the frame's duration and shorter than the window.
+    checkpoint : Checkpoint
+        The model that shall look back so far.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TrackerError
+        If the lag is negative, between frames, or longer than the model's window.
+    """
+    duration = checkpoint.frontend.parameters.frame_duration
+    frames = round(lag / duration)
+    longest = checkpoint.window - 1
+    if not 0 <= frames <= longest or abs(frames * duration - lag) > 1e-6:
+        raise TrackerError(
+            f"a lag of {lag:g} s is not possible with this model; choose a multiple of {duration:g} s "
+            f"from 0 to {longest * duration:g} s"
+        )
+    return frames
+
+
+def track_batch(checkpoint: Checkpoint, heard: Sequence[tuple[StreamHistory, Frame]], lag: int = 0) -> list[Estimate]:
+    """Estimate frames of one or more streams at once.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    heard : sequence of (StreamHistory, Frame)
+        New frames; those of one stream in their order.
+    lag : int
+        Frames to look back from the newest one.
+
+    Returns
+    -------
+    list of Estimate
+        One for each frame, in their order.
+
+    Raises
+    ------
+    TrackerError
+        If the model's output is not finite.
+    """
+    samples = np.stack([frame.samples for _, frame in heard])
+    features, levels = checkpoint.frontend(samples), loudness(samples).tolist()
+    windows = [
+        history.hear(frame, row, level) for (history, frame), row, level in zip(heard, features, levels, strict=True)
+    ]
+    same_length: dict[int, list[tuple[int, FloatArray]]] = {}
+    for i, window in enumerate(windows):
+        if window is not None:
+            same_length.setdefault(len(window), []).append((i, window))
+    values: list[FloatArray | None] = [None] * len(heard)
+    for members in same_length.values():
+        outputs = checkpoint.estimate(np.stack([window for _, window in members]), lag)
+        if not np.isfinite(outputs).all():
+            raise TrackerError(f'model "{checkpoint.name}" gives values that are not numbers; use another checkpoint')
+        for (i, _), output in zip(members, outputs, strict=True):
+            values[i] = output
+    return [
+        history.estimate(frame, level, value)
+        for (history, frame), level, value in zip(heard, levels, values, strict=True)
+    ]
+
+
+class Tracker:
+    """Runs the model in a thread of its own and hands every estimate on.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    publish : callable
+        Takes each estimate, in the worker's thread.
+    lag : float
+        Seconds to look back from the newest frame.
+
+    Raises
+    ------
+    TrackerError
+        If the model cannot look back so far.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, publish: Callable[[Estimate], None], lag: float = 0.0) -> None:
+        # a second thread makes the tail of the latency ten times longer
+        torch.set_num_threads(1)
+        self._checkpoint = checkpoint
+        self._publish = publish
+        self._lag = frames_of_lag(lag, checkpoint)
+        self._changed = threading.Condition()
+        self._histories: dict[str, StreamHistory] = {}
+        self._waiting: dict[str, deque[Frame]] = {}
+        self._busy = False
+        self._closed = False
+        self._error: Exception | None = None
+        self._warm_up()
+        self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
+        self._thread.start()
+
+    def add_stream(self, stream: str) -> None:
+        """Begin a stream.
+
+        Parameters
+        ----------
+        stream : str
+            A name that no other stream has.
+
+        Raises
+        ------
+        TrackerError
+            If another stream has that name.
+        """
+        with self._changed:
+            if stream in self._histories:
+                raise TrackerError(f'there is a stream named "{stream}" already; give each its own name')
+            self._histories[stream] = StreamHistory(stream, self._checkpoint, self._lag)
+            self._waiting[stream] = deque()
+
+    def submit(self, stream: str, frame: Frame) -> None:
+        """Hand over a stream's next frame; waits while `QUEUE_LENGTH` of them wait already.
+
+        Parameters
+        ----------
+        stream : str
+            As added.
+        frame : Frame
+            The frame.
+
+        Raises
+        ------
+        TrackerError
+            If the tracker was closed or its model failed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or len(self._waiting[stream]) < QUEUE_LENGTH)
+            self._raise_if_stopped()
+            self._waiting[stream].append(frame)
+            self._changed.notify_all()
+
+    def flush(self, stream: str) -> None:
+        """Wait until all frames of a stream have been estimated and handed on.
+
+        Parameters
+        ----------
+        stream : str
+            As added.
+
+        Raises
+        ------
+        TrackerError
+            If the tracker was closed or its model failed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or not (self._waiting[stream] or self._busy))
+            self._raise_if_stopped()
+
+    def close(self) -> None:
+        """Stop after the batch at hand. May be called twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    @property
+    def _stopped(self) -> bool:
+        return self._closed or self._error is not None
+
+    def _raise_if_stopped(self) -> None:
+        if self._error is not None:
+            raise TrackerError(f"tracking failed: {self._error}") from self._error
+        if self._closed:
+            raise TrackerError("the tracker was closed")
+
+    def _warm_up(self) -> None:
+        # the first run of each torch operation takes many times as long as the later ones
+        parameters = self._checkpoint.frontend.parameters
+        silence = np.zeros((self._checkpoint.window, parameters.frame_length), dtype=np.float32)
+        self._checkpoint.estimate(self._checkpoint.frontend(silence)[np.newaxis], self._lag)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._closed or any(self._waiting.values()))
+                if self._closed:
+                    return
+                batch = self._take_batch()
+                self._busy = True
+                self._changed.notify_all()
+            try:
+                for estimate in track_batch(self._checkpoint, batch, self._lag):
+                    self._publish(estimate)
+            except Exception as error:
+                with self._changed:
+                    self._error = error
+                    self._changed.notify_all()
+                return
+
+    def _take_batch(self) -> list[tuple[StreamHistory, Frame]]:
+        batch: list[tuple[StreamHistory, Frame]] = []
+        for stream, frames in self._waiting.items():
+            while frames and len(batch) < LARGEST_BATCH:
+                batch.append((self._histories[stream], frames.popleft()))
+        return batch
