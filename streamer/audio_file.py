@@ -39,6 +39,7 @@ class AudioFile:
     """
 
     live = False
+    zeros_hint = ""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import reduce
@@ -157,7 +157,7 @@ class Framer:
         return frame
 
 
-def frames_of(source: Source, framer: Framer, on_block: Callable[[Block], None] | None = None) -> Iterator[Frame]:
+def frames_of(source: Source, framer: Framer, on_block: Callable[[Block], None] | None = None) -> Generator[Frame]:
     """Read a source to its end and cut it into frames.
 
     Parameters

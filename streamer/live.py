@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import Protocol
 
 from model.errors import MoodringError
-from model.features import SILENCE_DBFS, FeatureParameters, loudness
+from model.features import FeatureParameters
 from streamer.clock import StreamClock
-from streamer.framer import Frame, Framer, frames_of
+from streamer.framer import Framer, frames_of
 from streamer.messages import Estimate, StreamState
 from streamer.source import Block, Source
 from streamer.tracker import Tracker
@@ -22,8 +23,6 @@ PIPE_LEAD = 1e-3
 otherwise fill the pipe in the course of hours."""
 ZEROS_SUSPICIOUS_AFTER = 5.0
 """Seconds of exact zeros after which a microphone's status says that something is wrong."""
-
-_ZEROS_REASON = "only exact zeros come from the device: is it muted, or is the permission to use it missing?"
 
 
 class Outlet(Protocol):
@@ -78,8 +77,9 @@ class LiveStream:
         self._stop = threading.Event()
         self._told: tuple[StreamState, float, str, int] | None = None
         self._last_audio = time.monotonic()
-        self._zeros = 0.0
+        self._captured = False
         self._heard = 0
+        self._zeros = 0
         self._thread = threading.Thread(target=self._run, name=f"stream {stream}", daemon=True)
 
     @property
@@ -116,15 +116,7 @@ class LiveStream:
 
     def _run(self) -> None:
         try:
-            started = time.monotonic()
-            began = time.time()
-            if not self._source.live:
-                self._clock.observe(0.0, began)
-            for frame in frames_of(self._source, self._framer, self._on_block):
-                if self._paced and self._wait_until_due(started, frame.position):
-                    break
-                self._suspect_zeros(frame)
-                self._tracker.submit(self.stream, replace(frame, time=self._clock.time(frame.position)))
+            self._feed()
             self._tracker.flush(self.stream)
         except MoodringError as error:
             if not self._stop.is_set():
@@ -138,6 +130,18 @@ class LiveStream:
             self._flush_after_error()
             self._tell("failed", str(self.error))
 
+    def _feed(self) -> None:
+        started = time.monotonic()
+        if not self._source.live:
+            self._clock.observe(0.0, time.time())
+        with closing(frames_of(self._source, self._framer, self._on_block)) as frames:
+            for frame in frames:
+                if self._paced and self._wait_until_due(started, frame.position):
+                    return
+                if self._source.live and not self._captured:
+                    self._clock.observe(frame.position, time.time())
+                self._tracker.submit(self.stream, replace(frame, time=self._clock.time(frame.position)))
+
     def _flush_after_error(self) -> None:
         try:
             self._tracker.flush(self.stream)
@@ -150,16 +154,18 @@ class LiveStream:
             self._last_audio = now
             self._heard += len(block.samples)
             if block.captured is not None:
+                self._captured = True
                 position = (self._heard + self._framer.lost) / self._framer.sample_rate
                 self._clock.observe(position, block.captured)
-            self._tell("running", _ZEROS_REASON if self._zeros >= ZEROS_SUSPICIOUS_AFTER else "")
-        elif now - self._last_audio > STALLED_AFTER:
+            self._tell("running", self._suspicion(block))
+        elif self._source.live and now - self._last_audio > STALLED_AFTER:
             self._tell("stalled", f"no audio from {self._source.name}")
 
-    def _suspect_zeros(self, frame: Frame) -> None:
-        exact_zeros = float(loudness(frame.samples[None])[0]) <= SILENCE_DBFS
-        duration = self._framer.parameters.frame_duration
-        self._zeros = self._zeros + duration if exact_zeros and not self._paced else 0.0
+    def _suspicion(self, block: Block) -> str:
+        if not self._source.zeros_hint:
+            return ""
+        self._zeros = 0 if block.samples.any() else self._zeros + len(block.samples)
+        return self._source.zeros_hint if self._zeros >= ZEROS_SUSPICIOUS_AFTER * self._framer.sample_rate else ""
 
     def _wait_until_due(self, started: float, position: float) -> bool:
         """Sleep until the frame's end; True if the stream was stopped meanwhile."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import select
-import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -58,6 +57,7 @@ class Pipe:
 
     name = "standard input"
     live = True
+    zeros_hint = ""
 
     def __init__(
         self, stream: BinaryIO, sample_rate: int = 44100, channels: int = 2, sample_format: str = "s16le"
@@ -89,7 +89,6 @@ class Pipe:
                 yield Block(np.zeros((0, self.channels), dtype=np.float32))
                 continue
             data = os.read(self._descriptor, _BYTES_PER_READ)
-            captured = time.time()
             if not data:
                 break
             pending += data
@@ -100,7 +99,7 @@ class Pipe:
             if checked and whole:
                 samples = self._decode(pending[:whole])
                 pending = pending[whole:]
-                yield Block(samples, captured=captured)
+                yield Block(samples)
         if pending and not self._closed:
             raise SourceError(
                 f"{self.name} ended in the middle of a sample: {len(pending)} of {step} bytes "

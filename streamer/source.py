@@ -32,8 +32,8 @@ class Block:
     lost : int
         Samples per channel that were lost just before this block.
     captured : float or None
-        System time (UTC seconds) at which the block's last sample had been captured; None if that means nothing,
-        as for a file.
+        System time (UTC seconds) at which the block's last sample had been captured; None if the source does not
+        know.
     """
 
     samples: FloatArray
@@ -52,11 +52,14 @@ class Source(Protocol):
         Samples per second of its blocks.
     live : bool
         Audio comes at its own pace and cannot be asked to wait.
+    zeros_hint : str
+        What it may mean when nothing but exact zeros comes; empty if that is the audio's own business.
     """
 
     name: str
     sample_rate: int
     live: bool
+    zeros_hint: str
 
     def blocks(self) -> Iterator[Block]:
         """Yield the audio until it ends or `close` is called; raise `SourceError` if it breaks."""

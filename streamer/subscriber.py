@@ -121,7 +121,7 @@ class Subscriber:
             message = self.receive()
             if isinstance(message, Estimate):
                 return message
-            if self.until_ended and self._all_ended():
+            if self.until_ended and self.all_ended:
                 break
         raise StopIteration
 
@@ -190,6 +190,11 @@ class Subscriber:
             raise PublisherSilent(f"nothing came from {self.endpoint} for {timeout:g} s{self._last_words()}")
         return newest
 
+    @property
+    def all_ended(self) -> bool:
+        """Whether every stream heard of, and at least one, has said ``ended`` or ``failed``."""
+        return bool(self.statuses) and all(s.state in ("ended", "failed") for s in self.statuses.values())
+
     def close(self) -> None:
         """Disconnect. May be called twice."""
         self._socket.close()
@@ -204,9 +209,6 @@ class Subscriber:
         if isinstance(message, Status) and (message.stream in self.statuses or len(self.statuses) < _MAXIMUM_STREAMS):
             self.statuses[message.stream] = message
         return message
-
-    def _all_ended(self) -> bool:
-        return bool(self.statuses) and all(s.state in ("ended", "failed") for s in self.statuses.values())
 
     def _last_words(self) -> str:
         if not self.statuses:

@@ -1,0 +1,89 @@
+"""The command `moodring`. Subcommands are loaded when they are called, so that ``moodring --help`` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NamedTuple
+
+import click
+
+from model.errors import MoodringError
+
+INTERRUPTED = 130
+"""Exit status of work that was stopped before its end (128 + SIGINT)."""
+
+
+class _Entry(NamedTuple):
+    target: str
+    help: str
+
+
+_COMMANDS = {
+    "demo": _Entry("streamer.commands.demo:demo", "Compose a one-minute piece and track it."),
+    "listen": _Entry("streamer.commands.listen:listen", "Track a microphone, live."),
+    "stream": _Entry("streamer.commands.stream:stream", "Track a file or a pipe in real time."),
+    "annotate": _Entry("streamer.commands.annotate:annotate", "Track whole files as fast as possible, to a table."),
+    "watch": _Entry("streamer.commands.watch:watch", "Subscribe to a publisher and show what it sends."),
+    "devices": _Entry("streamer.commands.devices:devices", "List the devices that can be listened to."),
+    "train": _Entry("training.commands:train", "Train a model from labelled music."),
+    "evaluate": _Entry("training.commands:evaluate", "Measure a model on labelled music."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="moodring")
+def cli() -> None:
+    """Listen to music and say, twice a second, how it feels: valence and arousal.
+
+    \b
+    Examples:
+      moodring demo                          see it work, without any audio of yours
+      moodring stream song.mp3               a file, in real time
+      moodring listen --device "USB"         a microphone
+      moodring annotate music/ -o mood.csv   a whole folder, as fast as possible
+      moodring watch                         in another terminal: what is being published
+    """
+
+
+def main() -> None:
+    """Run the command line; every expected failure is one line on standard error and a non-zero exit status."""
+    # more threads make the model's small products slower, and have to be ruled out before numpy is imported
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("moodring: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except MoodringError as error:
+        click.echo(f"moodring: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # whoever read standard output has gone; what is still buffered must not raise again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

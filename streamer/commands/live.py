@@ -1,0 +1,56 @@
+"""What `listen`, `stream` and `demo` do alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from model.checkpoint import load_checkpoint
+from streamer.commands.options import LiveOptions
+from streamer.display import make_display
+from streamer.messages import Estimate
+from streamer.performance import perform
+from streamer.publisher import Publisher
+from streamer.source import Source
+from streamer.tracker import frames_of_lag
+
+
+def run_live(
+    options: LiveOptions,
+    open_source: Callable[[], Source],
+    default_stream: str,
+    paced: bool,
+    on_estimate: Callable[[Estimate], None] | None = None,
+) -> None:
+    """Track one source with the options of a live command.
+
+    Parameters
+    ----------
+    options : LiveOptions
+        From the command line.
+    open_source : callable
+        Opens what to hear; called last, so that nothing is captured while the model loads.
+    default_stream : str
+        The stream's name if the options give none; other characters than a name may have are replaced.
+    paced : bool
+        Real time for a source that is not live.
+    on_estimate : callable, optional
+        Is shown every estimate.
+
+    Raises
+    ------
+    model.errors.MoodringError
+        If anything cannot be opened, or breaks.
+    """
+    stream = options.stream or re.sub(r"[^A-Za-z0-9._-]+", "_", default_stream)[:100] or "stream"
+    checkpoint = load_checkpoint(options.model)
+    frames_of_lag(options.lag, checkpoint)
+    publisher = Publisher(options.publish, options.insecure)
+    try:
+        source = open_source()
+    except BaseException:
+        publisher.close()
+        raise
+    window_seconds = checkpoint.window * checkpoint.frontend.parameters.frame_duration
+    display = make_display(publisher.endpoint, f"moodring · {stream}", options.quiet, options.json, window_seconds)
+    perform(source, stream, checkpoint, publisher, display, options.lag, paced, on_estimate)

@@ -1,0 +1,54 @@
+"""``moodring watch``: subscribe and show."""
+
+from __future__ import annotations
+
+import click
+
+from streamer.commands.options import stream_name
+from streamer.messages import DEFAULT_ENDPOINT
+
+
+@click.command()
+@click.argument("endpoint", default=DEFAULT_ENDPOINT)
+@click.option("--stream", metavar="NAME", callback=stream_name, help="Only this stream.  [default: all]")
+@click.option("--json", is_flag=True, help="Print one JSON object per estimate instead of the live view.")
+@click.option("--until-ended", is_flag=True, help="Stop when every stream heard of has ended.")
+def watch(endpoint: str, stream: str | None, json: bool, until_ended: bool) -> None:
+    """Subscribe to the publisher at ENDPOINT and show what it sends, until Ctrl-C.
+
+    Waits for a publisher that is not there yet, and for one that went away.
+
+    \b
+    Examples:
+      moodring watch
+      moodring watch tcp://127.0.0.1:5600 --stream stage.left
+      moodring watch --json | jq '[.position, .valence, .arousal]'
+    """
+    import time
+
+    from streamer.display import make_display
+    from streamer.subscriber import PublisherSilent, Subscriber
+
+    with (
+        Subscriber(endpoint, stream, until_ended=until_ended) as subscriber,
+        make_display(endpoint, "moodring", quiet=False, json=json) as display,
+    ):
+        heard = time.monotonic()
+        silent = False
+        try:
+            while not (until_ended and subscriber.all_ended):
+                try:
+                    message = subscriber.receive(timeout=0.1)
+                except PublisherSilent:
+                    if time.monotonic() - heard > subscriber.timeout and not silent:
+                        silent = True
+                        display.notice(f"nothing comes from {endpoint}; waiting for a publisher")
+                else:
+                    heard = time.monotonic()
+                    if silent:
+                        silent = False
+                        display.notice(None)
+                    display.show(message)
+                display.refresh()
+        except KeyboardInterrupt:
+            return

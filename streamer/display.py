@@ -1,0 +1,163 @@
+"""What a command shows while it runs: the live view, plain lines, JSON lines, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Protocol
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from streamer.circumplex import mood_word
+from streamer.messages import Estimate, Status, to_json
+from streamer.view import LiveView, plain_line
+
+REFRESH_INTERVAL = 0.125
+"""Seconds between redraws of the live view."""
+
+
+class Display(Protocol):
+    """Takes messages in the main thread, between `__enter__` and `__exit__`."""
+
+    def __enter__(self) -> Display:
+        """Begin to show."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def show(self, message: Estimate | Status) -> None:
+        """Take the next message."""
+        ...
+
+    def refresh(self) -> None:
+        """Draw again, if it is time; called several times a second."""
+        ...
+
+    def notice(self, text: str | None) -> None:
+        """Say something about the connection, or take it back with None."""
+        ...
+
+
+class _Silent:
+    """Shows nothing, and is what the other displays change."""
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return None
+
+    def show(self, message: Estimate | Status) -> None:
+        return None
+
+    def refresh(self) -> None:
+        return None
+
+    def notice(self, text: str | None) -> None:
+        return None
+
+
+class _JsonLines(_Silent):
+    def show(self, message: Estimate | Status) -> None:
+        if isinstance(message, Estimate):
+            sys.stdout.write(to_json(message) + "\n")
+            sys.stdout.flush()
+
+    def notice(self, text: str | None) -> None:
+        if text is not None:
+            click.echo(f"moodring: {text}", err=True)
+
+
+class _PlainLines(_Silent):
+    """For output that is no terminal, such as a log: a line whenever the mood's word or a state changes."""
+
+    def __init__(self) -> None:
+        self._shown: dict[tuple[str, type[Estimate] | type[Status]], tuple[str, ...]] = {}
+
+    def show(self, message: Estimate | Status) -> None:
+        if isinstance(message, Estimate):
+            word = (
+                ""
+                if message.valence is None or message.arousal is None
+                else mood_word(message.valence, message.arousal)
+            )
+            self._print_new(message, (message.state, word), plain_line(message))
+        else:
+            reason = f": {message.reason}" if message.reason else ""
+            self._print_new(message, (message.state, message.reason), f"{message.stream} {message.state}{reason}")
+
+    def notice(self, text: str | None) -> None:
+        if text is not None:
+            click.echo(text)
+
+    def _print_new(self, message: Estimate | Status, content: tuple[str, ...], line: str) -> None:
+        key = (message.stream, type(message))
+        if self._shown.get(key) != content:
+            self._shown[key] = content
+            click.echo(line)
+
+
+class _Terminal(_Silent):
+    def __init__(self, view: LiveView, console: Console) -> None:
+        self._view = view
+        self._live = Live(view, console=console, auto_refresh=False, transient=False)
+        self._drawn = 0.0
+
+    def __enter__(self) -> Display:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.refresh()
+        self._live.__exit__(kind, error, traceback)
+
+    def show(self, message: Estimate | Status) -> None:
+        self._view.show(message)
+
+    def refresh(self) -> None:
+        if time.monotonic() - self._drawn >= REFRESH_INTERVAL:
+            self._drawn = time.monotonic()
+            self._live.refresh()
+
+    def notice(self, text: str | None) -> None:
+        self._view.notice(text)
+
+
+def make_display(endpoint: str, title: str, quiet: bool, json: bool, window_seconds: float | None = None) -> Display:
+    """Choose how to show messages.
+
+    Parameters
+    ----------
+    endpoint : str
+        Named in the live view.
+    title : str
+        The live view's heading.
+    quiet, json : bool
+        Nothing, or JSON lines of the estimates, whatever the output is.
+    window_seconds : float, optional
+        How long the model warms up.
+
+    Returns
+    -------
+    Display
+        The live view on a terminal; plain lines elsewhere.
+    """
+    if json:
+        return _JsonLines()
+    if quiet:
+        return _Silent()
+    console = Console()
+    if not console.is_terminal:
+        return _PlainLines()
+    return _Terminal(LiveView(endpoint, title, window_seconds), console)
