@@ -35,6 +35,7 @@ class NetworkParameters:
     columns: tuple[str, ...] = ("logmel_mean", "logmel_std", "harmony")
     remove_level: bool = True
     dynamic_range: float = 80.0
+    split_planes: bool = False
     crnn: CRNNParameters = field(default_factory=CRNNParameters)
 
     def __post_init__(self) -> None:
@@ -75,7 +76,14 @@ class EmotionNetwork(nn.Module):
         columns = sum(
             Harmony.column_count if name == "harmony" else feature_parameters.mel_bands for name in parameters.columns
         )
-        self.crnn = CRNN(columns, parameters.crnn)
+        spectral = [name for name in parameters.columns if name != "harmony"]
+        split = parameters.split_planes
+        self.crnn = CRNN(
+            columns,
+            parameters.crnn,
+            planes=len(spectral) if split else 1,
+            beside=Harmony.column_count * ("harmony" in parameters.columns) if split else 0,
+        )
         self.register_buffer("input_mean", torch.zeros(columns))
         self.register_buffer("input_std", torch.ones(columns))
         self.input_mean: Tensor

@@ -1,0 +1,118 @@
+"""From a file of music to the frames that the frontend takes.
+
+The arithmetic is the live path's: mean over the channels, soxr's high quality resampling of the float32 mono signal,
+consecutive frames from the first sample on; what is left at the end is dropped.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from model.features import FeatureParameters
+from training.tables import DataError
+
+FloatArray = NDArray[np.float32]
+
+MIDI_SUFFIXES = (".mid", ".midi")
+SOUND_FONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+"""Where Debian's package fluid-soundfont-gm puts its sound font."""
+
+RENDER_GAIN = 0.5
+"""fluidsynth's master gain; higher ones clip dense passages."""
+
+_RENDER_RATE = 44100
+_RENDER_TIMEOUT = 600.0
+
+
+def is_midi(source: Path) -> bool:
+    """Tell whether a file must be rendered before it can be heard."""
+    return source.suffix.lower() in MIDI_SUFFIXES
+
+
+def render(midi: Path, sound_font: Path, audio: Path) -> None:
+    """Render MIDI with fluidsynth to a WAV file of 32-bit floats.
+
+    Parameters
+    ----------
+    midi, sound_font : Path
+        What to play, and with which instruments.
+    audio : Path
+        Where to.
+
+    Raises
+    ------
+    DataError
+        If fluidsynth or the sound font is missing, or fluidsynth makes nothing of the file.
+    """
+    if not sound_font.is_file():
+        raise DataError(
+            f'there is no sound font "{sound_font}" to render MIDI with; Debian\'s package is fluid-soundfont-gm'
+        )
+    command = ["fluidsynth", "-ni", "-q", "-g", str(RENDER_GAIN), "-r", str(_RENDER_RATE)]
+    command += ["-T", "wav", "-O", "float", "-F", str(audio), str(sound_font), str(midi)]
+    try:
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_RENDER_TIMEOUT)
+    except FileNotFoundError as error:
+        raise DataError(
+            'MIDI is rendered with the program "fluidsynth", which is missing; Debian\'s package is fluidsynth'
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise DataError(f'fluidsynth did not finish rendering "{midi}" in {_RENDER_TIMEOUT:.0f} s') from error
+    if done.returncode != 0 or not audio.is_file():
+        raise DataError(f'fluidsynth could not render "{midi}"')
+
+
+def read_frames(source: Path, parameters: FeatureParameters, sound_font: Path = SOUND_FONT) -> FloatArray:
+    """Read a file as frames.
+
+    Parameters
+    ----------
+    source : Path
+        Audio that libsndfile reads, or MIDI.
+    parameters : FeatureParameters
+        Sample rate and length of the frames.
+    sound_font : Path
+        What MIDI is rendered with.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, frame_length)
+
+    Raises
+    ------
+    DataError
+        If the file cannot be decoded or rendered, or is shorter than a frame.
+    """
+    if is_midi(source):
+        with tempfile.TemporaryDirectory(prefix="moodring-") as folder:
+            audio = Path(folder) / "render.wav"
+            render(source, sound_font, audio)
+            samples, rate = _decode(audio, source)
+    else:
+        samples, rate = _decode(source, source)
+    mono = samples.mean(axis=1, dtype=np.float32)
+    if rate != parameters.sample_rate:
+        mono = soxr.resample(mono, rate, parameters.sample_rate, quality="HQ")
+    length = parameters.frame_length
+    count = len(mono) // length
+    if count == 0:
+        raise DataError(f'"{source}" is shorter than a frame of {parameters.frame_duration} s')
+    frames: FloatArray = mono[: count * length].reshape(count, length)
+    return frames
+
+
+def _decode(audio: Path, named: Path) -> tuple[FloatArray, int]:
+    try:
+        samples, rate = soundfile.read(audio, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise DataError(f'cannot decode "{named}": {error}') from error
+    if not np.isfinite(samples).all():
+        raise DataError(f'"{named}" holds samples that are not finite numbers')
+    return samples, int(rate)

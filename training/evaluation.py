@@ -1,0 +1,196 @@
+"""What `moodring evaluate` measures: estimates as a live stream would get them, beside what knows nothing.
+
+Time-continuous labels
+    All labelled frames, warm-up included, pooled: RMSE, Pearson's r, CCC and within-song r. Beside it the mean over the
+    last minute (what the published ``mood`` is about), the mean predictor, and the oracle that knows each song's mean.
+Static labels
+    The mean of a clip's estimates against its label: RMSE, r and CCC over clips, beside the mean predictor.
+Signs
+    The mean of a clip's estimates: area under the ROC curve per sign, and accuracy and macro F1 of the quadrants with
+    zero as the threshold, beside the mean predictor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training import metrics
+from training.clips import Clip, DynamicLabels, FloatArray, SignLabels, StaticLabels
+from training.tracking import Estimate, track
+
+OURS = "moodring"
+SLOW = "moodring, mean of 60 s"
+MEAN = "mean predictor"
+ORACLE = "song means (oracle)"
+
+_SLOW_SECONDS = 60.0
+
+Figures = dict[str, list[float]]
+"""By metric: [valence, arousal], or a single figure for both together."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How well one data set's clips are estimated.
+
+    Attributes
+    ----------
+    dataset : str
+        Its name.
+    kind : str
+        ``time-continuous``, ``static`` or ``signs``.
+    clips, frames : int
+        How many were estimated.
+    predictors : dict
+        Figures by the predictor's name; `OURS` comes first.
+    """
+
+    dataset: str
+    kind: str
+    clips: int
+    frames: int
+    predictors: dict[str, Figures]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object; figures rounded to four decimals."""
+        rounded = {
+            predictor: {metric: [round(value, 4) for value in values] for metric, values in figures.items()}
+            for predictor, figures in self.predictors.items()
+        }
+        return {"clips": self.clips, "frames": self.frames, "predictors": rounded}
+
+
+def label_mean(clips: Sequence[Clip]) -> NDArray[np.float64] | None:
+    """Return the mean label over frames (time-continuous) or clips, shape (2,); None if there are no clips."""
+    rows = [_label_rows(clip) for clip in clips]
+    return np.concatenate(rows).mean(axis=0, dtype=np.float64) if rows else None
+
+
+def evaluate(
+    clips: Sequence[Clip],
+    features: Sequence[FloatArray],
+    estimate: Estimate,
+    window: int,
+    frame_duration: float,
+    training_mean: NDArray[np.float64],
+    lag: int = 0,
+) -> list[Result]:
+    """Measure estimates of one data set's clips; one result for each kind of label that it has.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        All of one data set.
+    features : sequence of ndarray of float32, shape (frames, feature_count)
+        One array per clip.
+    estimate : callable
+        See `training.tracking.Estimate`.
+    window : int
+        Frames that the network hears at once.
+    frame_duration : float
+        Seconds.
+    training_mean : ndarray, shape (2,)
+        What the mean predictor says.
+    lag : int
+        Frames that estimates come late.
+
+    Returns
+    -------
+    list of Result
+    """
+    estimates = track(estimate, features, window, lag)
+    results = []
+    for kind, of_kind in (("time-continuous", DynamicLabels), ("static", StaticLabels), ("signs", SignLabels)):
+        chosen = [i for i, clip in enumerate(clips) if isinstance(clip.labels, of_kind)]
+        if not chosen:
+            continue
+        some = [clips[i] for i in chosen], [estimates[i] for i in chosen]
+        if kind == "time-continuous":
+            predictors = _time_continuous(*some, frame_duration, training_mean)
+        else:
+            predictors = _per_clip(*some, training_mean, signs=kind == "signs")
+        frames = sum(len(estimates[i]) for i in chosen)
+        results.append(Result(clips[0].dataset, kind, len(chosen), frames, predictors))
+    return results
+
+
+def _time_continuous(
+    clips: Sequence[Clip], estimates: Sequence[FloatArray], frame_duration: float, training_mean: NDArray[np.float64]
+) -> dict[str, Figures]:
+    references, ours, slow, songs = [], [], [], []
+    for number, (clip, values) in enumerate(zip(clips, estimates, strict=True)):
+        assert isinstance(clip.labels, DynamicLabels)
+        labels = clip.labels.per_frame(len(values), frame_duration)
+        labelled = ~np.isnan(labels).any(axis=1)
+        references.append(labels[labelled])
+        ours.append(values[labelled])
+        slow.append(trailing_mean(values, round(_SLOW_SECONDS / frame_duration))[labelled])
+        songs.append(np.full(int(labelled.sum()), number))
+    reference, song = np.concatenate(references), np.concatenate(songs)
+
+    def figures(estimate: NDArray[np.floating]) -> Figures:
+        return {
+            "RMSE": metrics.rmse(reference, estimate).tolist(),
+            "r": metrics.pearson_r(reference, estimate).tolist(),
+            "CCC": metrics.ccc(reference, estimate).tolist(),
+            "within-song r": metrics.within_song_r(reference, estimate, song).tolist(),
+        }
+
+    return {
+        OURS: figures(np.concatenate(ours)),
+        SLOW: figures(np.concatenate(slow)),
+        MEAN: figures(metrics.mean_predictor(training_mean, len(reference))),
+        ORACLE: figures(metrics.song_means(reference, song)),
+    }
+
+
+def _per_clip(
+    clips: Sequence[Clip], estimates: Sequence[FloatArray], training_mean: NDArray[np.float64], signs: bool
+) -> dict[str, Figures]:
+    reference = np.concatenate([_label_rows(clip) for clip in clips]).astype(np.float64)
+    ours = np.array([values.mean(axis=0) for values in estimates], dtype=np.float64)
+
+    def figures(estimate: NDArray[np.floating]) -> Figures:
+        if signs:
+            return {
+                "AUC": metrics.roc_auc(reference, estimate).tolist(),
+                "quadrant accuracy": [metrics.quadrant_accuracy(reference, estimate)],
+                "quadrant macro F1": [metrics.quadrant_macro_f1(reference, estimate)],
+            }
+        return {
+            "RMSE": metrics.rmse(reference, estimate).tolist(),
+            "r": metrics.pearson_r(reference, estimate).tolist(),
+            "CCC": metrics.ccc(reference, estimate).tolist(),
+        }
+
+    return {OURS: figures(ours), MEAN: figures(metrics.mean_predictor(training_mean, len(reference)))}
+
+
+def trailing_mean(values: FloatArray, frames: int) -> FloatArray:
+    """Return the mean of every row and the up to `frames` - 1 rows before it.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, 2)
+    frames : int
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 2)
+    """
+    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - frames, 0)
+    means: FloatArray = ((sums[ends] - sums[starts]) / (ends - starts)[:, np.newaxis]).astype(np.float32)
+    return means
+
+
+def _label_rows(clip: Clip) -> FloatArray:
+    if isinstance(clip.labels, DynamicLabels):
+        return clip.labels.values
+    return np.array([[clip.labels.valence, clip.labels.arousal]], dtype=np.float32)

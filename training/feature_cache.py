@@ -1,0 +1,209 @@
+"""Features of whole clips, kept on disk as plain ``.npy`` files, so that only the first training waits for them.
+
+A file's name is the SHA-256 of all that its content depends on: the clip's bytes, the frontend's parameters and
+filterbanks, and, for MIDI, the sound font's bytes. So nothing in the cache ever needs to be invalidated, and it
+may be deleted at any time. Files appear whole or not at all; reading executes no code.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from model.features import FloatArray, Frontend
+from training.audio import RENDER_GAIN, SOUND_FONT, is_midi, read_frames
+from training.clips import Clip
+from training.tables import DataError
+
+_LAYOUT = 1
+"""Raised when the arithmetic changes in a way that the parameters do not show."""
+
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def default_folder() -> Path:
+    """Return the cache's folder: $MOODRING_CACHE, $XDG_CACHE_HOME/moodring or ~/.cache/moodring."""
+    if own := os.environ.get("MOODRING_CACHE"):
+        return Path(own)
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared) / "moodring"
+    return Path.home() / ".cache" / "moodring"
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """Features of clips, computed once.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they are kept.
+    frontend : Frontend
+        What computes them.
+    sound_font : Path
+        What MIDI is rendered with.
+    """
+
+    folder: Path
+    frontend: Frontend
+    sound_font: Path = SOUND_FONT
+
+    def path(self, source: Path) -> Path:
+        """Return where the features of a file are, or will be.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read.
+        """
+        digest = hashlib.sha256(self._frontend_key())
+        digest.update(_hash_file(source).encode())
+        if is_midi(source):
+            digest.update(f"{RENDER_GAIN} {_hash_sound_font(self.sound_font)}".encode())
+        return self.folder / f"{digest.hexdigest()[:40]}.npy"
+
+    def load(self, source: Path) -> FloatArray:
+        """Return the features of a file, computing and keeping them if need be.
+
+        Parameters
+        ----------
+        source : Path
+            Audio or MIDI.
+
+        Returns
+        -------
+        ndarray of float32, shape (frames, feature_count)
+
+        Raises
+        ------
+        DataError
+            If the file cannot be decoded, or the cache cannot be written.
+        """
+        path = self.path(source)
+        kept = _read(path, self.frontend.parameters.feature_count)
+        if kept is not None:
+            return kept
+        features = self.frontend(read_frames(source, self.frontend.parameters, self.sound_font))
+        _write(path, features)
+        return features
+
+    def load_all(
+        self, clips: Sequence[Clip], jobs: int = 1, heard: Callable[[int], None] = lambda _: None
+    ) -> list[FloatArray]:
+        """Return the features of clips, computing what is missing in parallel.
+
+        Parameters
+        ----------
+        clips : sequence of Clip
+            What to load.
+        jobs : int
+            Processes that compute.
+        heard : callable
+            Called with the number of clips that became ready.
+
+        Returns
+        -------
+        list of ndarray of float32, shape (frames, feature_count)
+
+        Raises
+        ------
+        DataError
+            If a file cannot be decoded, or the cache cannot be written.
+        """
+        missing = [clip.source for clip in clips if not self.path(clip.source).is_file()]
+        heard(len(clips) - len(missing))
+        if jobs > 1 and len(missing) > 1:
+            self._compute(missing, jobs, heard)
+        else:
+            for source in missing:
+                self.load(source)
+                heard(1)
+        return [self.load(clip.source) for clip in clips]
+
+    def _compute(self, sources: Sequence[Path], jobs: int, heard: Callable[[int], None]) -> None:
+        # set in the parent, because a child's BLAS reads them when numpy is imported; one thread per process, or the
+        # processes' small matrix products would wait for each other
+        before = {name: os.environ.get(name) for name in _BLAS_THREADS}
+        os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
+        try:
+            with concurrent.futures.ProcessPoolExecutor(
+                jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(self,)
+            ) as pool:
+                futures = [pool.submit(_work, source) for source in sources]
+                try:
+                    for future in concurrent.futures.as_completed(futures):
+                        future.result()
+                        heard(1)
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    def _frontend_key(self) -> bytes:
+        digest = hashlib.sha256(json.dumps([_LAYOUT, self.frontend.parameters.to_json()], sort_keys=True).encode())
+        digest.update(self.frontend.mel_filterbank.tobytes())
+        digest.update(self.frontend.chroma_filterbank.tobytes())
+        return digest.digest()
+
+
+_worker_cache: FeatureCache
+
+
+def _start_worker(cache: FeatureCache) -> None:
+    global _worker_cache
+    _worker_cache = cache
+
+
+def _work(source: Path) -> None:
+    _worker_cache.load(source)
+
+
+def _hash_file(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f'cannot read "{path}": {error.strerror or error}') from error
+
+
+@lru_cache(maxsize=4)
+def _hash_sound_font(path: Path) -> str:
+    # a missing one is reported by the renderer, which knows the package's name
+    return _hash_file(path) if path.is_file() else "missing"
+
+
+def _read(path: Path, feature_count: int) -> FloatArray | None:
+    try:
+        features: FloatArray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != feature_count:
+        return None
+    return features
+
+
+def _write(path: Path, features: FloatArray) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, features, allow_pickle=False)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f'cannot write the feature cache "{path.parent}": {error.strerror or error}') from error

@@ -1,0 +1,62 @@
+"""Every choice that a training run depends on. The defaults are the recipe of the default checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from model.crnn import CRNNParameters
+from model.network import NetworkParameters
+
+
+def default_network(window: int = 20) -> NetworkParameters:
+    """Return the network that the default checkpoint holds, for a window of so many frames."""
+    return NetworkParameters(window=window, split_planes=True, crnn=CRNNParameters(dropout=0.35))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    steps : int
+        Steps of Adam.
+    learning_rate : float
+        At the start; falls to 0 along a half cosine.
+    windows_per_step : mapping
+        Windows of each data set in a batch. Data sets that are not there, or not named here, are not trained on.
+    shortest_window, short_share : int, float
+        This share of the batches has windows of from `shortest_window` frames up to one less than the network's, so
+        that estimates make sense while a stream warms up.
+    concordance : float
+        Weight of 1 - CCC beside the squared error.
+    sign_weight : float
+        Weight of the loss on signs beside the loss on pairs.
+    sign_margin : float
+        Outputs this far from zero, on the right side, are good enough.
+    equaliser, noise_share : float
+        See `training.augmentation.augment`.
+    averaging : float
+        The network kept is the exponential average of the weights over the steps, which keeps this share of the
+        old average in each.
+    """
+
+    steps: int = 1500
+    learning_rate: float = 2e-3
+    windows_per_step: Mapping[str, int] = field(
+        default_factory=lambda: {"vgmidi": 48, "emotify": 32, "4q": 48, "own music": 32}
+    )
+    shortest_window: int = 3
+    short_share: float = 0.2
+    concordance: float = 0.03
+    sign_weight: float = 1.0
+    sign_margin: float = 0.25
+    equaliser: float = 3.0
+    noise_share: float = 0.5
+    averaging: float = 0.99
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as a JSON object."""
+        return {**asdict(self), "windows_per_step": dict(self.windows_per_step)}

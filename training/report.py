@@ -1,0 +1,66 @@
+"""Results as tables for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from training.evaluation import Result
+from training.tables import DataError
+
+
+def as_tables(results: Sequence[Result]) -> list[Table]:
+    """Return one table per result: a row per predictor, a column per metric, valence before arousal.
+
+    Parameters
+    ----------
+    results : sequence of Result
+
+    Returns
+    -------
+    list of rich.table.Table
+    """
+    made = []
+    for result in results:
+        title = f"{result.dataset}: {result.clips} clips, {result.frames} frames, {result.kind} labels"
+        table = Table(title=title, title_justify="left", caption="valence / arousal", caption_justify="left")
+        table.add_column("")
+        metrics = next(iter(result.predictors.values())).keys()
+        for metric in metrics:
+            table.add_column(metric, justify="right")
+        for predictor, figures in result.predictors.items():
+            table.add_row(predictor, *(" / ".join(f"{v:.3f}" for v in figures[metric]) for metric in metrics))
+        made.append(table)
+    return made
+
+
+def as_json(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """Return the results as one JSON object: by data set, then by kind of label."""
+    content: dict[str, dict[str, Any]] = {}
+    for result in results:
+        content.setdefault(result.dataset, {})[result.kind] = result.to_json()
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f'cannot write "{path}": {error.strerror or error}') from error

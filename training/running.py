@@ -1,0 +1,155 @@
+"""What the commands do, from folders to checkpoints and tables. Parameters are those of the commands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.errors import MoodringError
+from model.features import build_frontend
+from training.audio import SOUND_FONT
+from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
+from training.feature_cache import FeatureCache, default_folder
+from training.recipe import Recipe, default_network
+from training.report import as_json, as_tables, write_json
+from training.sampling import WindowSampler
+from training.tables import DataError
+from training.trainer import train
+from training.workspace import Workspace, progress_bar
+
+
+def run_training(
+    folder: Path,
+    output: Path,
+    *,
+    name: str,
+    window: int = 20,
+    steps: int | None = None,
+    seed: int = 0,
+    validation_fold: int | None = None,
+    licence: str = "",
+    cache: Path | None = None,
+    sound_font: Path | None = None,
+    jobs: int = 1,
+) -> None:
+    """Train on the development clips below a folder, measure on the held-out ones, write a checkpoint.
+
+    Raises
+    ------
+    MoodringError
+        If data are missing or malformed, or the checkpoint cannot be written.
+    """
+    console = Console()
+    if not output.parent.is_dir():
+        raise MoodringError(f'there is no folder "{output.parent}" to write the checkpoint to')
+    recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
+    workspace = Workspace.open(folder, jobs, console)
+
+    def is_for_training(clip: Clip) -> bool:
+        return clip.part == DEVELOPMENT and fold_of(clip.group) != validation_fold
+
+    def is_held_out(clip: Clip) -> bool:
+        if validation_fold is None:
+            return clip.part == EVALUATION
+        return clip.part == DEVELOPMENT and not is_for_training(clip)
+
+    chosen = {
+        name: some
+        for name, clips in workspace.clips.items()
+        if recipe.windows_per_step.get(name, 0) > 0 and (some := [c for c in clips if is_for_training(c)])
+    }
+    if not chosen:
+        raise DataError(f'"{folder}" has no clips to train on; the recipe takes {", ".join(recipe.windows_per_step)}')
+
+    try:
+        frontend = build_frontend()
+    except ImportError as error:
+        raise MoodringError("training needs librosa: install moodring[train]") from error
+    features = FeatureCache(cache or default_folder(), frontend, sound_font or SOUND_FONT)
+    samplers = {
+        name: WindowSampler(clips, workspace.features(name, clips, features), frontend.parameters.frame_duration)
+        for name, clips in chosen.items()
+    }
+    torch.set_num_threads(1)
+    with progress_bar(console) as progress:
+        task = progress.add_task("training", total=recipe.steps)
+        network = train(
+            samplers,
+            frontend.parameters,
+            default_network(window),
+            recipe,
+            seed,
+            lambda loss: progress.update(task, advance=1, description=f"training (loss {loss:.3f})"),
+        )
+    means = [sampler.mean for sampler in samplers.values() if not sampler.has_signs]
+    # no date and no duration: the same run gives the same file
+    checkpoint = Checkpoint(
+        name=name,
+        frontend=frontend,
+        network=network,
+        training={
+            "data": {
+                name: {"clips": len(clips), "labels_sha256": workspace.datasets[name].label_hash()}
+                for name, clips in chosen.items()
+            },
+            "recipe": recipe.to_json(),
+            "seed": seed,
+            "validation_fold": validation_fold,
+            "label_mean": np.mean(means, axis=0, dtype=np.float64).round(6).tolist() if means else [0.0, 0.0],
+            "torch": torch.__version__,
+        },
+        licence=licence,
+    )
+    held_out = {name: [c for c in clips if is_held_out(c)] for name, clips in workspace.clips.items()}
+    results = workspace.measure(checkpoint, held_out, features)
+    checkpoint.metrics = {
+        "clips": EVALUATION if validation_fold is None else f"validation fold {validation_fold}",
+        "lag": 0.0,
+        "results": as_json(results),
+    }
+    checkpoint.save(output)
+    for table in as_tables(results):
+        console.print(table)
+    console.print(f"wrote {output}", soft_wrap=True, highlight=False)
+
+
+def run_evaluation(
+    path: Path | None,
+    folder: Path,
+    *,
+    lag: float = 0.0,
+    json_path: Path | None = None,
+    cache: Path | None = None,
+    sound_font: Path | None = None,
+    jobs: int = 1,
+) -> None:
+    """Measure a checkpoint on the held-out clips below a folder and print tables.
+
+    Raises
+    ------
+    MoodringError
+        If data or the checkpoint are missing or malformed, or the figures cannot be written.
+    """
+    console = Console()
+    checkpoint = load_checkpoint(path)
+    duration = checkpoint.frontend.parameters.frame_duration
+    frames = round(lag / duration)
+    if frames >= checkpoint.window:
+        raise MoodringError(f"a lag of {lag:g} s does not fit the window of {checkpoint.window * duration:g} s")
+    workspace = Workspace.open(folder, jobs, console)
+    held_out = {name: [c for c in clips if c.part == EVALUATION] for name, clips in workspace.clips.items()}
+    if not any(held_out.values()):
+        raise DataError(f'"{folder}" has no held-out clips')
+    features = FeatureCache(cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT)
+    torch.set_num_threads(1)
+    results = workspace.measure(checkpoint, held_out, features, frames)
+    for table in as_tables(results):
+        console.print(table)
+    if json_path is not None:
+        content = {"model": checkpoint.name, "lag": frames * duration}
+        write_json(json_path, {**content, "results": as_json(results)})

@@ -1,0 +1,126 @@
+"""From windows of features to a trained network.
+
+Training is on one thread and one seeded generator: on the same machine, with the same versions of the libraries, the
+same data and the same seed, two runs give the same weights bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from model.features import FeatureParameters
+from model.network import EmotionNetwork, NetworkParameters
+from training.augmentation import augment
+from training.losses import pair_loss, sign_loss
+from training.recipe import Recipe
+from training.sampling import WindowSampler
+from training.tables import DataError
+
+_STANDARDISATION_ROUNDS = 10
+"""The inputs' mean and standard deviation are taken from this many batches."""
+
+
+def train(
+    samplers: Mapping[str, WindowSampler],
+    features: FeatureParameters,
+    network: NetworkParameters,
+    recipe: Recipe,
+    seed: int = 0,
+    stepped: Callable[[float], None] = lambda _: None,
+) -> EmotionNetwork:
+    """Train a network.
+
+    Parameters
+    ----------
+    samplers : mapping
+        Where windows come from, by the name of the data set.
+    features : FeatureParameters
+        Layout of the feature rows.
+    network : NetworkParameters
+        What to train.
+    recipe : Recipe
+        How.
+    seed : int
+        Everything random follows from it.
+    stepped : callable
+        Called after every step with its loss.
+
+    Returns
+    -------
+    EmotionNetwork
+        In evaluation mode.
+
+    Raises
+    ------
+    DataError
+        If the recipe takes no windows from any of the data sets, or all clips are shorter than the window.
+    """
+    counts = {name: recipe.windows_per_step[name] for name in samplers if recipe.windows_per_step.get(name, 0) > 0}
+    if not counts:
+        raise DataError(f"nothing to train on: the recipe takes no windows from {', '.join(samplers) or 'nothing'}")
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(length: int) -> tuple[Tensor, list[Tensor]]:
+        windows, labels = zip(
+            *(samplers[name].draw(count, length, generator) for name, count in counts.items()), strict=True
+        )
+        return (
+            augment(torch.cat(windows), features, recipe.equaliser, recipe.noise_share, generator),
+            list(labels),
+        )
+
+    trained = EmotionNetwork(features, network)
+    try:
+        trained.set_standardisation(torch.cat([draw(network.window)[0] for _ in range(_STANDARDISATION_ROUNDS)]))
+    except ValueError as error:
+        raise DataError(f"a data set is too short for the window: {error}") from error
+    optimiser = torch.optim.Adam(trained.parameters(), lr=recipe.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
+    averaged = copy.deepcopy(trained).eval()
+    signs = [samplers[name].has_signs for name in counts]
+
+    trained.train()
+    for step in range(recipe.steps):
+        windows, labels = draw(_window_length(network.window, recipe, generator))
+        outputs = trained(windows).split(list(counts.values()))
+        loss = _loss(outputs, labels, signs, recipe)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        schedule.step()
+        _average(averaged, trained, min(recipe.averaging, (step + 1) / (step + 10)))
+        stepped(loss.item())
+    return averaged
+
+
+def _window_length(window: int, recipe: Recipe, generator: torch.Generator) -> int:
+    short = bool(torch.rand(1, generator=generator) < recipe.short_share)
+    if not short or recipe.shortest_window >= window:
+        return window
+    return int(torch.randint(recipe.shortest_window, window, (1,), generator=generator))
+
+
+def _loss(outputs: tuple[Tensor, ...], labels: list[Tensor], signs: list[bool], recipe: Recipe) -> Tensor:
+    loss = torch.zeros(())
+    for kind in sorted(set(signs)):
+        of_kind = [i for i, has_signs in enumerate(signs) if has_signs == kind]
+        output, label = torch.cat([outputs[i] for i in of_kind]), torch.cat([labels[i] for i in of_kind])
+        if kind:
+            loss = loss + recipe.sign_weight * sign_loss(output, label, recipe.sign_margin)
+        else:
+            loss = loss + pair_loss(output, label, recipe.concordance)
+    return loss
+
+
+@torch.no_grad()
+def _average(averaged: EmotionNetwork, trained: EmotionNetwork, kept: float) -> None:
+    for old, new in zip(averaged.state_dict().values(), trained.state_dict().values(), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - kept)
+        else:
+            old.copy_(new)

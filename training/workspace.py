@@ -1,0 +1,123 @@
+"""What both commands need: the data sets below a folder, their features, and figures of a checkpoint on clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from model.checkpoint import Checkpoint
+from model.features import FloatArray
+from training import datasets
+from training.clips import DEVELOPMENT, Clip
+from training.evaluation import Result, evaluate, label_mean
+from training.feature_cache import FeatureCache
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Labelled music below a folder.
+
+    Attributes
+    ----------
+    datasets : dict
+        Data sets by name.
+    clips : dict
+        All clips of each.
+    jobs : int
+        Processes that compute features.
+    console : Console
+        Where progress is shown.
+    """
+
+    datasets: dict[str, datasets.DataSet]
+    clips: dict[str, list[Clip]]
+    jobs: int
+    console: Console
+
+    @classmethod
+    def open(cls, folder: Path, jobs: int, console: Console) -> Workspace:
+        """Find and load the data sets below a folder, and say which are missing.
+
+        Raises
+        ------
+        DataError
+            If there are none, or one is malformed.
+        """
+        found, missing = datasets.find(folder)
+        if missing:
+            console.print(f"not in {folder}, so left out: {', '.join(missing)}", soft_wrap=True, highlight=False)
+        return cls({d.name: d for d in found}, {d.name: d.clips() for d in found}, jobs, console)
+
+    def features(self, name: str, clips: Sequence[Clip], cache: FeatureCache) -> list[FloatArray]:
+        """Return the features of clips, showing progress.
+
+        Parameters
+        ----------
+        name : str
+            Shown beside the progress.
+        clips : sequence of Clip
+        cache : FeatureCache
+
+        Returns
+        -------
+        list of ndarray of float32, shape (frames, feature_count)
+        """
+        with progress_bar(self.console) as progress:
+            task = progress.add_task(f"features of {name}", total=len(clips))
+            return cache.load_all(clips, self.jobs, lambda count: progress.advance(task, count))
+
+    def measure(
+        self, checkpoint: Checkpoint, held_out: Mapping[str, Sequence[Clip]], cache: FeatureCache, lag: int = 0
+    ) -> list[Result]:
+        """Measure a checkpoint on clips.
+
+        The mean predictor says the mean of a data set's own development labels; where it has none, the mean that the
+        checkpoint notes.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint
+        held_out : mapping
+            Clips by data set; sets without any are passed over.
+        cache : FeatureCache
+        lag : int
+            Frames that estimates come late.
+
+        Returns
+        -------
+        list of Result
+        """
+        results = []
+        noted = np.array(checkpoint.training.get("label_mean", [0.0, 0.0]), dtype=np.float64)
+        for name, clips in held_out.items():
+            if not clips:
+                continue
+            own = label_mean([clip for clip in self.clips[name] if clip.part == DEVELOPMENT])
+            results += evaluate(
+                clips,
+                self.features(name, clips, cache),
+                checkpoint.estimate,
+                checkpoint.window,
+                checkpoint.frontend.parameters.frame_duration,
+                noted if own is None else own,
+                lag,
+            )
+        return results
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return a progress display with the time gone and the time left, which leaves no trace when it is done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
