@@ -108,7 +108,7 @@ def _draw_words(canvas: Canvas) -> None:
     for octant in OCTANTS:
         valence, arousal = octant.border
         word = octant.strong
-        if canvas.width < (40 if 0 in (valence, arousal) else 20):
+        if canvas.width < (33 if 0 in (valence, arousal) else 20):
             continue
         column = round((1 + valence) / 2 * (canvas.width - len(word)))
         row = round((1 - arousal) / 2 * (canvas.height - 1))

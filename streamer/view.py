@@ -91,6 +91,7 @@ class LiveView:
                 stream.status = message
             if len(self._streams) > MAXIMUM_STREAMS:
                 del self._streams[next(iter(self._streams))]
+            self._choose()
 
     def notice(self, text: str | None) -> None:
         """Show a line about the connection, or take it away with None."""
