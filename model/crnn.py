@@ -70,25 +70,26 @@ class CRNNParameters:
         return asdict(self)
 
 
-class Maxout(nn.Module):
-    """The largest of several linear functions of the input (Goodfellow et al. 2013).
+class MemberLinear(nn.Module):
+    """A linear layer per member of an ensemble.
 
     Parameters
     ----------
-    inputs : int
-        Length of the input's last axis, which the output drops.
-    pieces : int
-        How many linear functions.
+    members : int
+        How many.
+    inputs, outputs : int
+        Sizes of each.
     """
 
-    def __init__(self, inputs: int, pieces: int) -> None:
+    def __init__(self, members: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, pieces)
+        bound = inputs**-0.5
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, outputs).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map shape (…, inputs) to shape (…)."""
-        output: Tensor = self.linear(x).amax(dim=-1)
-        return output
+        """Map shape (batch, time, members, inputs) to (batch, time, members, outputs)."""
+        return torch.einsum("btmi,mio->btmo", x, self.weight) + self.bias
 
 
 class WindowDropout(nn.Module):
@@ -121,22 +122,54 @@ class WindowDropout(nn.Module):
 
 
 class Branch(nn.Module):
-    """What follows the convolution for one of the two dimensions: linear, bidirectional GRU, maxout."""
+    """What follows the convolution for one of the two dimensions: linear, bidirectional GRU, maxout.
 
-    def __init__(self, inputs: int, parameters: CRNNParameters) -> None:
+    The members' recurrences run as one GRU whose matrices are zero between members, because a step of a GRU costs the
+    same for 8 units as for 32.
+    """
+
+    def __init__(self, inputs: int, parameters: CRNNParameters, members: int) -> None:
         super().__init__()
         p = parameters
+        self.members = members
         widths = [inputs] + [p.fc_units] * p.fc_layers
-        self.fc = nn.Sequential(*(nn.Linear(i, o) for i, o in pairwise(widths)))
-        self.gru = nn.GRU(p.fc_units, p.gru_units, num_layers=p.gru_layers, batch_first=True, bidirectional=True)
+        self.fc = nn.Sequential(*(MemberLinear(members, i, o) for i, o in pairwise(widths)))
+        self.gru = nn.GRU(
+            members * p.fc_units,
+            members * p.gru_units,
+            num_layers=p.gru_layers,
+            batch_first=True,
+            bidirectional=True,
+        )
         self.dropout = WindowDropout(p.dropout, time_axis=1)
-        self.maxout = Maxout(2 * p.gru_units, p.maxout_pieces)
+        self.maxout = MemberLinear(members, 2 * p.gru_units, p.maxout_pieces)
+        if members > 1:
+            self._separate_members(p.gru_units)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map shape (batch, time, inputs) to (batch, time)."""
-        hidden, _ = self.gru(self.dropout(self.fc(x)))
-        output: Tensor = self.maxout(self.dropout(hidden))
+        """Map shape (batch, time, members, inputs) to (batch, time, members)."""
+        hidden, _ = self.gru(self.dropout(self.fc(x)).flatten(start_dim=2))
+        batch, time = x.shape[:2]
+        by_member = hidden.reshape(batch, time, 2, self.members, -1).transpose(2, 3).flatten(start_dim=3)
+        output: Tensor = self.maxout(self.dropout(by_member)).amax(dim=-1)
         return output
+
+    def _separate_members(self, units: int) -> None:
+        bound = units**-0.5
+        for name, parameter in self.gru.named_parameters():
+            with torch.no_grad():
+                parameter.uniform_(-bound, bound)
+                if not name.startswith("weight"):
+                    continue
+                rows, columns = parameter.shape
+                # rows: three gates; columns: the layer before, of which a bidirectional one has two halves
+                half = columns // 2 if name.startswith("weight_ih") and not name.startswith("weight_ih_l0") else columns
+                member_of_row = torch.arange(rows) % (rows // 3) // (rows // 3 // self.members)
+                member_of_column = torch.arange(columns) % half // (half // self.members)
+                mask = (member_of_row[:, None] == member_of_column).to(parameter.dtype)
+                parameter.mul_(mask)
+            # what starts at zero and has no gradient stays zero
+            parameter.register_hook(mask.mul)
 
 
 class CRNN(nn.Module):
@@ -154,29 +187,39 @@ class CRNN(nn.Module):
         Planes of equal size, side by side in the inputs, that the convolution sees one behind the other.
     beside : int
         How many of the last inputs go past the convolution, straight to the linear layers.
+    members : int
+        Networks of this kind, each with weights of its own, that run side by side.
     """
 
-    def __init__(self, input_columns: int, parameters: CRNNParameters, planes: int = 1, beside: int = 0) -> None:
+    def __init__(
+        self, input_columns: int, parameters: CRNNParameters, planes: int = 1, beside: int = 0, members: int = 1
+    ) -> None:
         super().__init__()
         self.planes = planes
         self.width = (input_columns - beside) // planes
+        self.members = members
+        filters = members * parameters.conv_filters
         layers: list[nn.Module] = []
-        channels = planes
-        for _ in range(parameters.conv_layers):
+        for layer in range(parameters.conv_layers):
             layers += [
-                nn.Conv2d(channels, parameters.conv_filters, parameters.conv_kernel, padding="same"),
-                nn.BatchNorm2d(parameters.conv_filters),
+                nn.Conv2d(
+                    filters if layer else planes,
+                    filters,
+                    parameters.conv_kernel,
+                    padding="same",
+                    groups=members if layer else 1,
+                ),
+                nn.BatchNorm2d(filters),
                 nn.ReLU(),
                 WindowDropout(parameters.dropout, time_axis=2),
             ]
-            channels = parameters.conv_filters
         self.conv = nn.Sequential(*layers)
         rows = parameters.conv_filters * self.width + beside
-        self.valence = Branch(rows, parameters)
-        self.arousal = Branch(rows, parameters)
+        self.valence = Branch(rows, parameters, members)
+        self.arousal = Branch(rows, parameters, members)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run the network.
+        """Run the networks.
 
         Parameters
         ----------
@@ -185,12 +228,14 @@ class CRNN(nn.Module):
 
         Returns
         -------
-        Tensor, shape (batch, time, 2)
-            Valence and arousal of every frame, in [-1, 1].
+        Tensor, shape (batch, time, members, 2)
+            Every member's valence and arousal of every frame, in [-1, 1].
         """
+        batch, time = x.shape[:2]
         seen = self.planes * self.width
-        planes = self.conv(x[..., :seen].reshape(*x.shape[:2], self.planes, self.width).transpose(1, 2))
-        rows = planes.permute(0, 2, 1, 3).flatten(start_dim=2)
+        planes = self.conv(x[..., :seen].reshape(batch, time, self.planes, self.width).transpose(1, 2))
+        rows = planes.transpose(1, 2).reshape(batch, time, self.members, -1)
         if seen < x.shape[-1]:
-            rows = torch.cat([rows, x[..., seen:]], dim=-1)
+            past = x[..., seen:].unsqueeze(2).expand(-1, -1, self.members, -1)
+            rows = torch.cat([rows, past], dim=-1)
         return torch.tanh(torch.stack([self.valence(rows), self.arousal(rows)], dim=-1))

@@ -36,6 +36,7 @@ class NetworkParameters:
     remove_level: bool = True
     dynamic_range: float = 80.0
     split_planes: bool = False
+    members: int = 1
     crnn: CRNNParameters = field(default_factory=CRNNParameters)
 
     def __post_init__(self) -> None:
@@ -83,6 +84,7 @@ class EmotionNetwork(nn.Module):
             parameters.crnn,
             planes=len(spectral) if split else 1,
             beside=Harmony.column_count * ("harmony" in parameters.columns) if split else 0,
+            members=parameters.members,
         )
         self.register_buffer("input_mean", torch.zeros(columns))
         self.register_buffer("input_std", torch.ones(columns))
@@ -142,6 +144,10 @@ class EmotionNetwork(nn.Module):
         Tensor, shape (batch, frames, 2)
             Valence and arousal in [-1, 1].
         """
+        return self.forward_members(features).mean(dim=2)
+
+    def forward_members(self, features: Tensor) -> Tensor:
+        """Estimate every frame of the windows with every member, shape (batch, frames, members, 2)."""
         output: Tensor = self.crnn((self.inputs(features) - self.input_mean) / self.input_std)
         return output
 

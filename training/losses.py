@@ -1,7 +1,8 @@
 """What training minimises.
 
-All functions take ``outputs`` of shape (batch, frames, 2) and labels that broadcast to it; NaN labels count for
-nothing. Every output of a window has a label (`model.network.EmotionNetwork.estimate` publishes their mean).
+All functions take ``outputs`` of shape (batch, frames, members, 2) and ``labels`` of shape (batch, frames, 2). Every
+output of a window is trained, because `model.network.EmotionNetwork.estimate` publishes their mean; every member by
+itself, because members that only had to be right together would not average out each other's errors.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from torch import Tensor
 
 
 def pair_loss(outputs: Tensor, labels: Tensor, concordance: float) -> Tensor:
-    """Mean squared error plus a share of 1 - CCC over the batch, meant over the two dimensions.
+    """Mean squared error plus a share of 1 - CCC over the batch, each the mean over members and dimensions.
 
     Parameters
     ----------
-    outputs, labels : Tensor, shape (batch, frames, 2)
+    outputs : Tensor, shape (batch, frames, members, 2)
+    labels : Tensor, shape (batch, frames, 2)
+        NaN where there is none.
     concordance : float
         Weight of 1 - CCC, which keeps the estimates' spread from shrinking.
 
@@ -23,10 +26,11 @@ def pair_loss(outputs: Tensor, labels: Tensor, concordance: float) -> Tensor:
     -------
     Tensor, shape ()
     """
+    labels = labels.unsqueeze(2)
     known = ~labels.isnan()
     count = known.sum(dim=(0, 1)).clamp_min(1)
-    x = torch.where(known, outputs, torch.zeros_like(outputs))
-    y = torch.where(known, labels, torch.zeros_like(labels))
+    zero = torch.zeros((), dtype=outputs.dtype)
+    x, y = torch.where(known, outputs, zero), torch.where(known, labels, zero)
     x_mean, y_mean = x.sum(dim=(0, 1)) / count, y.sum(dim=(0, 1)) / count
     x_centred, y_centred = (x - x_mean) * known, (y - y_mean) * known
     covariance = (x_centred * y_centred).sum(dim=(0, 1)) / count
@@ -41,8 +45,9 @@ def sign_loss(outputs: Tensor, signs: Tensor, margin: float) -> Tensor:
 
     Parameters
     ----------
-    outputs, signs : Tensor, shape (batch, frames, 2)
-        Signs are -1 or 1.
+    outputs : Tensor, shape (batch, frames, members, 2)
+    signs : Tensor, shape (batch, frames, 2)
+        -1 or 1.
     margin : float
         Outputs beyond it cost nothing, so a clip may be as strong as it is.
 
@@ -50,4 +55,4 @@ def sign_loss(outputs: Tensor, signs: Tensor, margin: float) -> Tensor:
     -------
     Tensor, shape ()
     """
-    return torch.relu(margin - signs * outputs).mean()
+    return torch.relu(margin - signs.unsqueeze(2) * outputs).mean()

@@ -12,7 +12,7 @@ from model.network import NetworkParameters
 
 def default_network(window: int = 20) -> NetworkParameters:
     """Return the network that the default checkpoint holds, for a window of so many frames."""
-    return NetworkParameters(window=window, split_planes=True, crnn=CRNNParameters(dropout=0.35))
+    return NetworkParameters(window=window, split_planes=True, members=3, crnn=CRNNParameters(dropout=0.35))
 
 
 @dataclass(frozen=True)
