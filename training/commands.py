@@ -96,6 +96,7 @@ def train(
     show_default=True,
     help="Seconds that estimates may come late; rounded to frames, at most the window.",
 )
+@click.option("--baseline", is_flag=True, help="Also fit and measure a linear model on the development clips.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
 @_CACHE
 @_SOUND_FONT
@@ -104,6 +105,7 @@ def evaluate(
     checkpoint: Path | None,
     folder: Path,
     lag: float,
+    baseline: bool,
     json_path: Path | None,
     cache: Path | None,
     sound_font: Path | None,
@@ -112,4 +114,13 @@ def evaluate(
     """Measure CHECKPOINT (or the one that moodring ships) on the held-out clips of labelled music."""
     from training.running import run_evaluation
 
-    run_evaluation(checkpoint, folder, lag=lag, json_path=json_path, cache=cache, sound_font=sound_font, jobs=jobs)
+    run_evaluation(
+        checkpoint,
+        folder,
+        lag=lag,
+        baseline=baseline,
+        json_path=json_path,
+        cache=cache,
+        sound_font=sound_font,
+        jobs=jobs,
+    )

@@ -12,7 +12,7 @@ Signs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,7 @@ def evaluate(
     frame_duration: float,
     training_mean: NDArray[np.float64],
     lag: int = 0,
+    others: Mapping[str, Estimate] | None = None,
 ) -> list[Result]:
     """Measure estimates of one data set's clips; one result for each kind of label that it has.
 
@@ -98,40 +99,46 @@ def evaluate(
         What the mean predictor says.
     lag : int
         Frames that estimates come late.
+    others : mapping, optional
+        More predictors to measure in the same way, by name.
 
     Returns
     -------
     list of Result
     """
-    estimates = track(estimate, features, window, lag)
+    predictors = {OURS: estimate, **(others or {})}
+    estimates = {name: track(predictor, features, window, lag) for name, predictor in predictors.items()}
     results = []
     for kind, of_kind in (("time-continuous", DynamicLabels), ("static", StaticLabels), ("signs", SignLabels)):
         chosen = [i for i, clip in enumerate(clips) if isinstance(clip.labels, of_kind)]
         if not chosen:
             continue
-        some = [clips[i] for i in chosen], [estimates[i] for i in chosen]
+        some = [clips[i] for i in chosen]
+        chosen_estimates = {name: [values[i] for i in chosen] for name, values in estimates.items()}
         if kind == "time-continuous":
-            predictors = _time_continuous(*some, frame_duration, training_mean)
+            figures = _time_continuous(some, chosen_estimates, frame_duration, training_mean)
         else:
-            predictors = _per_clip(*some, training_mean, signs=kind == "signs")
-        frames = sum(len(estimates[i]) for i in chosen)
-        results.append(Result(clips[0].dataset, kind, len(chosen), frames, predictors))
+            figures = _per_clip(some, chosen_estimates, training_mean, signs=kind == "signs")
+        frames = sum(len(values) for values in chosen_estimates[OURS])
+        results.append(Result(clips[0].dataset, kind, len(chosen), frames, figures))
     return results
 
 
 def _time_continuous(
-    clips: Sequence[Clip], estimates: Sequence[FloatArray], frame_duration: float, training_mean: NDArray[np.float64]
+    clips: Sequence[Clip],
+    estimates: Mapping[str, Sequence[FloatArray]],
+    frame_duration: float,
+    training_mean: NDArray[np.float64],
 ) -> dict[str, Figures]:
-    references, ours, slow, songs = [], [], [], []
-    for number, (clip, values) in enumerate(zip(clips, estimates, strict=True)):
+    slow = [trailing_mean(values, round(_SLOW_SECONDS / frame_duration)) for values in estimates[OURS]]
+    labels = []
+    for clip, values in zip(clips, estimates[OURS], strict=True):
         assert isinstance(clip.labels, DynamicLabels)
-        labels = clip.labels.per_frame(len(values), frame_duration)
-        labelled = ~np.isnan(labels).any(axis=1)
-        references.append(labels[labelled])
-        ours.append(values[labelled])
-        slow.append(trailing_mean(values, round(_SLOW_SECONDS / frame_duration))[labelled])
-        songs.append(np.full(int(labelled.sum()), number))
-    reference, song = np.concatenate(references), np.concatenate(songs)
+        labels.append(clip.labels.per_frame(len(values), frame_duration))
+    every_label = np.concatenate(labels)
+    labelled = ~np.isnan(every_label).any(axis=1)
+    reference = every_label[labelled]
+    song = np.repeat(np.arange(len(labels)), [len(rows) for rows in labels])[labelled]
 
     def figures(estimate: NDArray[np.floating]) -> Figures:
         return {
@@ -142,18 +149,21 @@ def _time_continuous(
         }
 
     return {
-        OURS: figures(np.concatenate(ours)),
-        SLOW: figures(np.concatenate(slow)),
+        OURS: figures(np.concatenate(estimates[OURS])[labelled]),
+        SLOW: figures(np.concatenate(slow)[labelled]),
+        **{name: figures(np.concatenate(e)[labelled]) for name, e in estimates.items() if name != OURS},
         MEAN: figures(metrics.mean_predictor(training_mean, len(reference))),
         ORACLE: figures(metrics.song_means(reference, song)),
     }
 
 
 def _per_clip(
-    clips: Sequence[Clip], estimates: Sequence[FloatArray], training_mean: NDArray[np.float64], signs: bool
+    clips: Sequence[Clip],
+    estimates: Mapping[str, Sequence[FloatArray]],
+    training_mean: NDArray[np.float64],
+    signs: bool,
 ) -> dict[str, Figures]:
     reference = np.concatenate([_label_rows(clip) for clip in clips]).astype(np.float64)
-    ours = np.array([values.mean(axis=0) for values in estimates], dtype=np.float64)
 
     def figures(estimate: NDArray[np.floating]) -> Figures:
         if signs:
@@ -168,7 +178,10 @@ def _per_clip(
             "CCC": metrics.ccc(reference, estimate).tolist(),
         }
 
-    return {OURS: figures(ours), MEAN: figures(metrics.mean_predictor(training_mean, len(reference)))}
+    return {
+        **{name: figures(np.array([values.mean(axis=0) for values in e])) for name, e in estimates.items()},
+        MEAN: figures(metrics.mean_predictor(training_mean, len(reference))),
+    }
 
 
 def trailing_mean(values: FloatArray, frames: int) -> FloatArray:

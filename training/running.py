@@ -13,12 +13,13 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import MoodringError
 from model.features import build_frontend
 from training.audio import SOUND_FONT
+from training.baseline import RidgeBaseline
 from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
 from training.feature_cache import FeatureCache, default_folder
 from training.recipe import Recipe, default_network
 from training.report import as_json, as_tables, write_json
-from training.sampling import WindowSampler
 from training.tables import DataError
+from training.tracking import Estimate
 from training.trainer import train
 from training.workspace import Workspace, progress_bar
 
@@ -71,10 +72,7 @@ def run_training(
     except ImportError as error:
         raise MoodringError("training needs librosa: install moodring[train]") from error
     features = FeatureCache(cache or default_folder(), frontend, sound_font or SOUND_FONT)
-    samplers = {
-        name: WindowSampler(clips, workspace.features(name, clips, features), frontend.parameters.frame_duration)
-        for name, clips in chosen.items()
-    }
+    samplers = workspace.samplers(chosen, features)
     torch.set_num_threads(1)
     with progress_bar(console) as progress:
         task = progress.add_task("training", total=recipe.steps)
@@ -123,6 +121,7 @@ def run_evaluation(
     folder: Path,
     *,
     lag: float = 0.0,
+    baseline: bool = False,
     json_path: Path | None = None,
     cache: Path | None = None,
     sound_font: Path | None = None,
@@ -147,7 +146,17 @@ def run_evaluation(
         raise DataError(f'"{folder}" has no held-out clips')
     features = FeatureCache(cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT)
     torch.set_num_threads(1)
-    results = workspace.measure(checkpoint, held_out, features, frames)
+    others: dict[str, Estimate] = {}
+    if baseline:
+        recipe = Recipe()
+        development = {
+            name: [c for c in clips if c.part == DEVELOPMENT]
+            for name, clips in workspace.clips.items()
+            if name in recipe.windows_per_step
+        }
+        samplers = workspace.samplers(development, features)
+        others["ridge regression"] = RidgeBaseline(checkpoint.network, samplers, recipe.sign_margin).estimate
+    results = workspace.measure(checkpoint, held_out, features, frames, others)
     for table in as_tables(results):
         console.print(table)
     if json_path is not None:

@@ -87,7 +87,7 @@ def train(
     trained.train()
     for step in range(recipe.steps):
         windows, labels = draw(_window_length(network.window, recipe, generator))
-        outputs = trained.forward_members(windows).split(list(counts.values()))
+        outputs = torch.split(trained.forward_members(windows), list(counts.values()))
         loss = _loss(outputs, labels, signs, recipe)
         optimiser.zero_grad()
         torch.autograd.backward(loss)

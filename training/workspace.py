@@ -16,6 +16,8 @@ from training import datasets
 from training.clips import DEVELOPMENT, Clip
 from training.evaluation import Result, evaluate, label_mean
 from training.feature_cache import FeatureCache
+from training.sampling import WindowSampler
+from training.tracking import Estimate
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,22 @@ class Workspace:
             task = progress.add_task(f"features of {name}", total=len(clips))
             return cache.load_all(clips, self.jobs, lambda count: progress.advance(task, count))
 
+    def samplers(self, chosen: Mapping[str, Sequence[Clip]], cache: FeatureCache) -> dict[str, WindowSampler]:
+        """Return a sampler of windows for each data set's chosen clips, passing over sets without any."""
+        duration = cache.frontend.parameters.frame_duration
+        return {
+            name: WindowSampler(clips, self.features(name, clips, cache), duration)
+            for name, clips in chosen.items()
+            if clips
+        }
+
     def measure(
-        self, checkpoint: Checkpoint, held_out: Mapping[str, Sequence[Clip]], cache: FeatureCache, lag: int = 0
+        self,
+        checkpoint: Checkpoint,
+        held_out: Mapping[str, Sequence[Clip]],
+        cache: FeatureCache,
+        lag: int = 0,
+        others: Mapping[str, Estimate] | None = None,
     ) -> list[Result]:
         """Measure a checkpoint on clips.
 
@@ -87,6 +103,8 @@ class Workspace:
         cache : FeatureCache
         lag : int
             Frames that estimates come late.
+        others : mapping, optional
+            More predictors to measure in the same way, by name.
 
         Returns
         -------
@@ -106,6 +124,7 @@ class Workspace:
                 checkpoint.frontend.parameters.frame_duration,
                 noted if own is None else own,
                 lag,
+                others,
             )
         return results
 

@@ -59,7 +59,7 @@ def test_missing_renderers_name_their_packages(tmp_path: Path, monkeypatch: pyte
         audio.read_frames(midi, PARAMETERS, font)
 
 
-MIDI_OF_ONE_NOTE = bytes.fromhex("4d546864000000060000000100604d54726b0000000d00903c64810000803c4000ff2f00")
+MIDI_OF_ONE_NOTE = bytes.fromhex("4d546864000000060000000100604d54726b0000000d00903c648740803c4000ff2f00")
 
 
 @pytest.mark.skipif(

@@ -65,6 +65,10 @@ def test_evaluation_repeats_the_figures_of_training(trained: Path, tiny_data: Pa
     assert written["model"] == "mine"
     assert written["results"] == load_checkpoint(trained).metrics["results"]
 
+    assert run("evaluate", trained, *arguments, "--baseline").exit_code == 0
+    ridge = json.loads(figures.read_text())["results"]["own music"]["static"]["predictors"]["ridge regression"]
+    assert min(ridge["r"]) > 0.8
+
     late = tmp_path / "late.json"
     assert run("evaluate", trained, *arguments, "--json", late, "--lag", 1.5).exit_code == 0
     assert json.loads(late.read_text())["lag"] == 1.5

@@ -32,7 +32,10 @@ def clips_of(labels: Sequence[DynamicLabels | StaticLabels | SignLabels]) -> lis
 
 def random_features(lengths: Sequence[int], seed: int = 0) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
-    return [random.normal(-40, 10, (n, PARAMETERS.feature_count)).astype(np.float32) for n in lengths]
+    features = [random.normal(-40, 10, (n, PARAMETERS.feature_count)).astype(np.float32) for n in lengths]
+    for rows in features:
+        rows[:, PARAMETERS.columns["logmel_std"]] = random.uniform(0, 12, (len(rows), PARAMETERS.mel_bands))
+    return features
 
 
 def samplers() -> dict[str, WindowSampler]:
