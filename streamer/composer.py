@@ -6,6 +6,9 @@ trail walks around the plane. The means are those that the listening studies fou
 articulation carry arousal, mode and consonance carry valence (A. Gabrielsson and E. Lindström, "The role of structure
 in the musical expression of emotions", in Juslin and Sloboda, Handbook of Music and Emotion, 2010).
 
+The instruments were chosen by trying which arrangement the bundled model hears as intended, so the piece shows what
+moodring does, not how well it does it.
+
 Notes are sums of decaying partials; distortion, drums (noise and a falling sine) and a room (noise that decays) do
 the rest. Everything is deterministic.
 """

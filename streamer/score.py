@@ -58,7 +58,7 @@ class Score:
     """The chord of each bar, lowest note first."""
     melody: str
     singer: Part
-    """Plays the melody, so its `steps` and `length` stay unused."""
+    """Plays the melody, which is written as it sounds: its `steps`, `length` and `octave` stay unused."""
     parts: tuple[Part, ...]
     drums: str = ""
     """One bar in equal steps: k(ick), s(nare), h(at), ``-``."""
@@ -71,6 +71,7 @@ _DARK_PAD = Timbre(partials=3, rolloff=2.4, decay=6.0, damping=0.2, attack=0.6, 
 _PLUCK = Timbre(partials=12, rolloff=1.1, decay=0.22, damping=0.5, release=0.03)
 _BELL = Timbre(partials=10, rolloff=1.2, decay=0.5, damping=0.6)
 _BASS = Timbre(partials=6, rolloff=1.3, decay=0.5)
+_BRIGHT_GUITAR = Timbre(partials=30, rolloff=0.7, decay=0.7, damping=0.25, release=0.03)
 _GUITAR = Timbre(partials=18, rolloff=0.9, decay=0.7, damping=0.25, release=0.03)
 
 SCORES: Final = (
@@ -82,10 +83,10 @@ SCORES: Final = (
         beats_per_bar=4,
         bars="G3 B3 D4 | C3 G3 C4 E4 | D3 A3 D4 F#4 | G3 B3 D4 G4",
         melody="B4:2 D5:1 B4:1 G4:2 E5:1 C5:1 A4:2 D5:1.5 A4:.5 G4:4",
-        singer=Part(_FELT_PIANO, "", 0, 1.0, pan=0.1),
+        singer=Part(_FELT_PIANO, "", 0, 1.5, pan=0.1),
         parts=(
-            Part(_WARM_PAD, "012", 4, 0.30),
-            Part(_FELT_PIANO, "0 1 2 1 3 2 1 2", 1.6, 0.35, pan=-0.3),
+            Part(_WARM_PAD, "012", 4, 0.12),
+            Part(_FELT_PIANO, "0 1 2 1 3 2 1 2", 1.6, 0.25, pan=-0.3),
         ),
     ),
     Score(
@@ -103,12 +104,13 @@ SCORES: Final = (
         ),
         singer=Part(_BELL, "", 0, 0.9, pan=0.15),
         parts=(
-            Part(_PLUCK, "0 1 2 3 2 1 2 3 4 3 2 1 2 3 2 1", 0.2, 0.55, octave=1, pan=-0.35),
-            Part(_PLUCK, "- 012 - 012 - 012 - 012", 0.25, 0.45, pan=0.35),
-            Part(_BASS, "0 0 2 0 0 0 2 0", 0.4, 0.9, octave=-1),
+            Part(_PLUCK, "0 1 2 3 2 1 2 3 4 3 2 1 2 3 2 1", 0.2, 0.5, octave=1),
+            Part(_BRIGHT_GUITAR, "012 - 012 012 - 012 012 -", 0.4, 0.8, octave=-1, pan=-0.4, drive=8.0),
+            Part(_BRIGHT_GUITAR, "012 - 012 012 - 012 012 -", 0.4, 0.8, octave=-1, pan=0.4, drive=8.0),
+            Part(_BASS, "0 0 0 0 0 0 0 0", 0.45, 0.5, octave=-1, drive=3.0),
         ),
         drums="k-h-s-hhk-hks-hh",
-        drum_gain=0.5,
+        drum_gain=3.0,
     ),
     Score(
         "angry",

@@ -112,3 +112,13 @@ def test_sections_are_in_a_major_or_minor_key_as_their_valence_says(
         columns = Harmony()(torch.from_numpy(chroma[np.newaxis, frames_of(section.name)]))
         major_minus_minor = float(columns[0, -1, 2])
         assert np.sign(major_minus_minor) == section.valence, section.name
+
+
+def test_the_bundled_model_hears_what_was_meant(features: FloatArray, checkpoint: Checkpoint) -> None:
+    ends = [round(2 * section.end) for section in SECTIONS]
+    heard = checkpoint.estimate(np.stack([features[end - checkpoint.window : end] for end in ends]))
+    valence = {section.name: float(value) for section, value in zip(SECTIONS, heard[:, 0], strict=True)}
+    arousal = {section.name: float(value) for section, value in zip(SECTIONS, heard[:, 1], strict=True)}
+    assert min(arousal["happy"], arousal["angry"]) > max(arousal["calm"], arousal["sad"]) + 0.2
+    assert valence["happy"] > valence["angry"] + 0.1
+    assert valence["calm"] > valence["sad"] + 0.05
