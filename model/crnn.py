@@ -169,7 +169,7 @@ class Branch(nn.Module):
                 mask = (member_of_row[:, None] == member_of_column).to(parameter.dtype)
                 parameter.mul_(mask)
             # what starts at zero and has no gradient stays zero
-            parameter.register_hook(mask.mul)
+            parameter.register_hook(mask.mul)  # type: ignore[no-untyped-call]  # torch does not annotate it
 
 
 class CRNN(nn.Module):

@@ -97,6 +97,9 @@ def train(
     help="Seconds that estimates may come late; rounded to frames, at most the window.",
 )
 @click.option("--baseline", is_flag=True, help="Also fit and measure a linear model on the development clips.")
+@click.option(
+    "--worst", type=click.IntRange(min=0), default=0, help="Also list so many clips per data set, worst first."
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
 @_CACHE
 @_SOUND_FONT
@@ -106,6 +109,7 @@ def evaluate(
     folder: Path,
     lag: float,
     baseline: bool,
+    worst: int,
     json_path: Path | None,
     cache: Path | None,
     sound_font: Path | None,
@@ -119,6 +123,7 @@ def evaluate(
         folder,
         lag=lag,
         baseline=baseline,
+        worst=worst,
         json_path=json_path,
         cache=cache,
         sound_font=sound_font,

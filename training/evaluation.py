@@ -35,6 +35,26 @@ Figures = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
+class ClipEstimate:
+    """A clip's mean estimate beside its label, each valence and arousal.
+
+    Attributes
+    ----------
+    name : str
+        The clip.
+    label, estimate : tuple of float
+        The mean over the clip where they change.
+    error : float
+        Distance between the two; of a label by signs, distance to its quadrant.
+    """
+
+    name: str
+    label: tuple[float, float]
+    estimate: tuple[float, float]
+    error: float
+
+
+@dataclass(frozen=True)
 class Result:
     """How well one data set's clips are estimated.
 
@@ -48,6 +68,8 @@ class Result:
         How many were estimated.
     predictors : dict
         Figures by the predictor's name; `OURS` comes first.
+    clip_estimates : list of ClipEstimate
+        What `OURS` says of every clip, the worst first.
     """
 
     dataset: str
@@ -55,6 +77,7 @@ class Result:
     clips: int
     frames: int
     predictors: dict[str, Figures]
+    clip_estimates: list[ClipEstimate]
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON object; figures rounded to four decimals."""
@@ -120,7 +143,8 @@ def evaluate(
         else:
             figures = _per_clip(some, chosen_estimates, training_mean, signs=kind == "signs")
         frames = sum(len(values) for values in chosen_estimates[OURS])
-        results.append(Result(clips[0].dataset, kind, len(chosen), frames, figures))
+        worst_first = _clip_estimates(some, chosen_estimates[OURS], signs=kind == "signs")
+        results.append(Result(clips[0].dataset, kind, len(chosen), frames, figures, worst_first))
     return results
 
 
@@ -201,6 +225,17 @@ def trailing_mean(values: FloatArray, frames: int) -> FloatArray:
     starts = np.maximum(ends - frames, 0)
     means: FloatArray = ((sums[ends] - sums[starts]) / (ends - starts)[:, np.newaxis]).astype(np.float32)
     return means
+
+
+def _clip_estimates(clips: Sequence[Clip], estimates: Sequence[FloatArray], signs: bool) -> list[ClipEstimate]:
+    rows = []
+    for clip, values in zip(clips, estimates, strict=True):
+        label = _label_rows(clip).mean(axis=0, dtype=np.float64)
+        estimate = values.mean(axis=0, dtype=np.float64)
+        short = np.maximum(-label * estimate, 0) if signs else label - estimate
+        pairs = (float(label[0]), float(label[1])), (float(estimate[0]), float(estimate[1]))
+        rows.append(ClipEstimate(clip.name, *pairs, float(np.hypot(*short))))
+    return sorted(rows, key=lambda row: -row.error)
 
 
 def _label_rows(clip: Clip) -> FloatArray:

@@ -39,6 +39,17 @@ def as_tables(results: Sequence[Result]) -> list[Table]:
     return made
 
 
+def worst_clips(result: Result, count: int) -> Table:
+    """Return a table of the clips that are estimated worst."""
+    table = Table(title=f"{result.dataset}: worst of {result.clips} clips", title_justify="left")
+    table.add_column("clip")
+    for heading in ("label", "estimate"):
+        table.add_column(heading, justify="right")
+    for clip in result.clip_estimates[:count]:
+        table.add_row(clip.name, *(f"{v:+.2f} / {a:+.2f}" for v, a in (clip.label, clip.estimate)))
+    return table
+
+
 def as_json(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     """Return the results as one JSON object: by data set, then by kind of label."""
     content: dict[str, dict[str, Any]] = {}

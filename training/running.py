@@ -17,7 +17,7 @@ from training.baseline import RidgeBaseline
 from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
 from training.feature_cache import FeatureCache, default_folder
 from training.recipe import Recipe, default_network
-from training.report import as_json, as_tables, write_json
+from training.report import as_json, as_tables, worst_clips, write_json
 from training.tables import DataError
 from training.tracking import Estimate
 from training.trainer import train
@@ -122,6 +122,7 @@ def run_evaluation(
     *,
     lag: float = 0.0,
     baseline: bool = False,
+    worst: int = 0,
     json_path: Path | None = None,
     cache: Path | None = None,
     sound_font: Path | None = None,
@@ -157,8 +158,10 @@ def run_evaluation(
         samplers = workspace.samplers(development, features)
         others["ridge regression"] = RidgeBaseline(checkpoint.network, samplers, recipe.sign_margin).estimate
     results = workspace.measure(checkpoint, held_out, features, frames, others)
-    for table in as_tables(results):
+    for result, table in zip(results, as_tables(results), strict=True):
         console.print(table)
+        if worst > 0:
+            console.print(worst_clips(result, worst))
     if json_path is not None:
         content = {"model": checkpoint.name, "lag": frames * duration}
         write_json(json_path, {**content, "results": as_json(results)})

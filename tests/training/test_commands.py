@@ -65,7 +65,9 @@ def test_evaluation_repeats_the_figures_of_training(trained: Path, tiny_data: Pa
     assert written["model"] == "mine"
     assert written["results"] == load_checkpoint(trained).metrics["results"]
 
-    assert run("evaluate", trained, *arguments, "--baseline").exit_code == 0
+    listed = run("evaluate", trained, *arguments, "--baseline", "--worst", 2)
+    assert listed.exit_code == 0
+    assert listed.output.count(".wav") == 2
     ridge = json.loads(figures.read_text())["results"]["own music"]["static"]["predictors"]["ridge regression"]
     assert min(ridge["r"]) > 0.8
 
