@@ -68,6 +68,7 @@ class Score:
 _FELT_PIANO = Timbre(partials=6, rolloff=2.0, decay=1.6, attack=0.012, release=0.4)
 _WARM_PAD = Timbre(partials=4, rolloff=1.8, decay=6.0, damping=0.2, attack=0.5, release=0.7)
 _DARK_PAD = Timbre(partials=3, rolloff=2.4, decay=6.0, damping=0.2, attack=0.6, release=0.8)
+_CELLO = Timbre(partials=12, rolloff=1.2, decay=6.0, damping=0.2, attack=0.15, release=0.3)
 _PLUCK = Timbre(partials=12, rolloff=1.1, decay=0.22, damping=0.5, release=0.03)
 _BELL = Timbre(partials=10, rolloff=1.2, decay=0.5, damping=0.6)
 _BASS = Timbre(partials=6, rolloff=1.3, decay=0.5)
@@ -81,8 +82,8 @@ SCORES: Final = (
         arousal=-1,
         level=-15,
         beats_per_bar=4,
-        bars="G3 B3 D4 | C3 G3 C4 E4 | D3 A3 D4 F#4 | G3 B3 D4 G4",
-        melody="B4:2 D5:1 B4:1 G4:2 E5:1 C5:1 A4:2 D5:1.5 A4:.5 G4:4",
+        bars="F3 A3 C4 | A#2 F3 A#3 D4 | C3 G3 C4 E4 | F3 A3 C4 F4",
+        melody="A4:2 C5:1 A4:1 F4:2 D5:1 A#4:1 G4:2 C5:1.5 G4:.5 F4:4",
         singer=Part(_FELT_PIANO, "", 0, 1.5, pan=0.1),
         parts=(
             Part(_WARM_PAD, "012", 4, 0.12),
@@ -144,10 +145,10 @@ SCORES: Final = (
         beats_per_bar=3,
         bars="A2 E3 A3 C4 | D3 A3 D4 F4 | E3 B3 D4 G#4 | A2 E3 A3 C4",
         melody="E4:2 C4:1 F4:1.5 E4:.5 D4:1 E4:1.5 D4:.5 B3:1 C4:1 A3:2",
-        singer=Part(_FELT_PIANO, "", 0, 0.9),
+        singer=Part(_CELLO, "", 0, 0.6),
         parts=(
-            Part(_DARK_PAD, "013", 3, 0.45),
-            Part(_FELT_PIANO, "0 1 3", 2.2, 0.4, pan=-0.2),
+            Part(_DARK_PAD, "013", 3, 0.6),
+            Part(_FELT_PIANO, "0 1 2 3 2 1", 2.2, 0.4, pan=-0.2),
         ),
     ),
 )
