@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-SLEW_RATE = 1e-3
-"""Largest correction, in seconds per second of audio: ten times the drift of a poor sound card."""
+SLEW_RATE = 5e-3
+"""Largest correction, in seconds per second of audio: fifty times the drift of a poor sound card."""
 MINIMUM_SPAN = 10.0
 """Seconds of audio over which the earliest arrival counts: blocks come late by chance, but never early."""
 STEP = 1.0

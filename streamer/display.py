@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
-from rich.console import Console
-from rich.live import Live
-
-from streamer.circumplex import mood_word
 from streamer.messages import Estimate, Status, to_json
-from streamer.view import LiveView, plain_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from streamer.view import LiveView
 
 REFRESH_INTERVAL = 0.125
 """Seconds between redraws of the live view."""
@@ -108,6 +108,8 @@ class _PlainLines(_Silent):
 
 class _Terminal(_Silent):
     def __init__(self, view: LiveView, console: Console) -> None:
+        from rich.live import Live
+
         self._view = view
         self._live = Live(view, console=console, auto_refresh=False, transient=False)
         self._drawn = 0.0
@@ -157,6 +159,10 @@ def make_display(endpoint: str, title: str, quiet: bool, json: bool, window_seco
         return _JsonLines()
     if quiet:
         return _Silent()
+    from rich.console import Console
+
+    from streamer.view import LiveView
+
     console = Console()
     if not console.is_terminal:
         return _PlainLines()

@@ -62,6 +62,7 @@ class Publisher:
                 f"{endpoint} is open to the network, unencrypted; publish on tcp://127.0.0.1:PORT, or add --insecure"
             )
         self._context = zmq.Context()
+        self._context.linger = 0
         self._socket = self._context.socket(zmq.XPUB)
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         self._socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER_MARK)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import librosa
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.checkpoint import load_checkpoint
+from model.features import SILENCE_DBFS, FeatureParameters, Frontend, build_frontend, loudness
+
+
+@pytest.fixture(scope="module")
+def frames(piece: np.ndarray) -> np.ndarray:
+    mono = librosa.resample(piece.mean(axis=1), orig_sr=44100, target_sr=22050)
+    return mono[: len(mono) // 11025 * 11025].reshape(-1, 11025).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def frontend() -> Frontend:
+    return build_frontend()
+
+
+def test_logmel_is_librosas(frontend: Frontend, frames: np.ndarray) -> None:
+    p = frontend.parameters
+    rows = frontend(frames)
+    for frame, row in zip(frames[::7], rows[::7], strict=True):
+        mel = librosa.feature.melspectrogram(
+            y=frame,
+            sr=p.sample_rate,
+            n_fft=p.fft_window,
+            hop_length=p.fft_hop,
+            center=False,
+            n_mels=p.mel_bands,
+            fmin=p.mel_low,
+            fmax=p.mel_high,
+        )
+        decibels = librosa.power_to_db(mel, amin=p.energy_floor, top_db=p.dynamic_range)
+        np.testing.assert_allclose(row[p.columns["logmel_mean"]], decibels.mean(axis=1), atol=1e-3)
+        np.testing.assert_allclose(row[p.columns["logmel_std"]], decibels.std(axis=1), atol=1e-3)
+
+
+def test_chroma_is_librosas(frontend: Frontend, frames: np.ndarray) -> None:
+    p = frontend.parameters
+    for frame, row in zip(frames[::7], frontend(frames)[::7], strict=True):
+        chroma = librosa.feature.chroma_stft(
+            y=frame,
+            sr=p.sample_rate,
+            n_fft=p.frame_length,
+            hop_length=p.frame_length,
+            center=False,
+            tuning=0.0,
+            norm=None,
+        )
+        decibels = librosa.power_to_db(chroma[:, 0], amin=p.energy_floor, top_db=None)
+        np.testing.assert_allclose(row[p.columns["logchroma"]], decibels, atol=1e-3)
+
+
+def test_a_chord_is_heard_as_its_pitch_classes(frontend: Frontend) -> None:
+    time = np.arange(11025) / 22050
+    c_major = sum(np.sin(2 * np.pi * f * time) for f in (261.63, 329.63, 392.0)).astype(np.float32) / 4
+    chroma = frontend(c_major[None])[0, frontend.parameters.columns["logchroma"]]
+    assert set(np.argsort(chroma)[-3:]) == {0, 4, 7}
+
+
+@settings(max_examples=25, deadline=None)
+@given(start=st.integers(0, 100), count=st.integers(1, 20))
+def test_a_row_does_not_depend_on_the_other_frames(frames: np.ndarray, start: int, count: int) -> None:
+    frontend = load_checkpoint().frontend
+    together = frontend(frames)
+    apart = frontend(frames[start : start + count])
+    np.testing.assert_array_equal(apart, together[start : start + count])
+
+
+def test_the_bundled_filterbanks_are_librosas(frontend: Frontend) -> None:
+    bundled = load_checkpoint().frontend
+    assert bundled.parameters == frontend.parameters
+    np.testing.assert_allclose(bundled.mel_filterbank, frontend.mel_filterbank, atol=1e-7)
+    np.testing.assert_allclose(bundled.chroma_filterbank, frontend.chroma_filterbank, atol=1e-7)
+
+
+def test_loudness() -> None:
+    full_scale_square = np.where(np.arange(11025) % 2, 1.0, -1.0).astype(np.float32)
+    levels = loudness(np.stack([full_scale_square, full_scale_square * 0.1, np.zeros(11025, np.float32)]))
+    np.testing.assert_allclose(levels, [0.0, -20.0, SILENCE_DBFS], atol=1e-4)
+
+
+def test_zeros_have_finite_features(frontend: Frontend) -> None:
+    assert np.isfinite(frontend(np.zeros((1, 11025), np.float32))).all()
+
+
+def test_wrong_shapes_are_refused(frontend: Frontend) -> None:
+    with pytest.raises(ValueError, match="11025"):
+        frontend(np.zeros((1, 100), np.float32))
+    with pytest.raises(ValueError, match="mel filterbank"):
+        Frontend(FeatureParameters(mel_bands=40), frontend.mel_filterbank, frontend.chroma_filterbank)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sample_rate": 10},
+        {"fft_window": 100000},
+        {"fft_hop": 0},
+        {"mel_bands": 0},
+        {"mel_high": 20000.0},
+        {"energy_floor": 0.0},
+        {"dynamic_range": -1.0},
+        {"frame_duration": 100.0},
+    ],
+)
+def test_impossible_parameters_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong)).split("_")[0]):
+        FeatureParameters(**wrong)  # type: ignore[arg-type]

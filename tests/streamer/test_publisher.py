@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+
+from streamer.endpoints import EndpointError
+from streamer.messages import Estimate, MessageError, Mood, Status, encode
+from streamer.publisher import Publisher
+from streamer.subscriber import PublisherSilent, Subscriber
+
+ANY_PORT = "tcp://127.0.0.1:*"
+
+
+def _estimate(stream: str, sequence: int) -> Estimate:
+    return Estimate(
+        stream, sequence, 1.0, sequence / 2, 0.1, 0.2, None, None, Mood(0.1, 0.2), "tracking", -20.0, 0.0, "m"
+    )
+
+
+def test_another_process_gets_every_message_in_order() -> None:
+    program = """
+import json, sys
+from streamer.subscriber import Subscriber
+with Subscriber(sys.argv[1], until_ended=True, timeout=20) as subscriber:
+    subscriber.receive()
+    print("ready", flush=True)
+    print(json.dumps([estimate.sequence for estimate in subscriber]))
+"""
+    with Publisher(ANY_PORT) as publisher:
+        publisher.set_status("song", "starting")
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, publisher.endpoint], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for sequence in range(500):
+            publisher.publish(_estimate("song", sequence))
+        publisher.set_status("song", "ended", reason="end of input")
+        output, _ = process.communicate(timeout=20)
+    assert json.loads(output) == list(range(500))
+
+
+def test_a_late_subscriber_gets_the_last_value_of_each_topic() -> None:
+    with Publisher(ANY_PORT) as publisher:
+        for stream in ("mic1", "mic10"):
+            publisher.set_status(stream, "running")
+            for sequence in range(3):
+                publisher.publish(_estimate(stream, sequence))
+        with Subscriber(publisher.endpoint) as everything:
+            heard = [everything.receive() for _ in range(4)]
+        assert {m.stream: m.sequence for m in heard if isinstance(m, Estimate)} == {"mic1": 2, "mic10": 2}
+        assert {m.stream for m in heard if isinstance(m, Status)} == {"mic1", "mic10"}
+        with Subscriber(publisher.endpoint, "mic1") as one:
+            assert {one.receive().stream for _ in range(3)} == {"mic1"}
+
+
+def test_a_second_late_subscriber_gets_it_too() -> None:
+    with Publisher(ANY_PORT) as publisher:
+        publisher.publish(_estimate("a", 7))
+        with Subscriber(publisher.endpoint) as first, Subscriber(publisher.endpoint) as second:
+            assert next(first).sequence == 7
+            assert next(second).sequence == 7
+
+
+def test_statuses_come_once_a_second_without_gaps() -> None:
+    with Publisher(ANY_PORT) as publisher, Subscriber(publisher.endpoint) as subscriber:
+        publisher.set_status("a", "running")
+        statuses = [subscriber.receive() for _ in range(3)]
+        assert isinstance(statuses[0], Status)
+        sequences = [status.sequence for status in statuses]
+        assert sequences == list(range(sequences[0], sequences[0] + 3))
+        assert 0.8 < statuses[2].time - statuses[1].time < 1.3
+
+
+def test_a_vanished_publisher_is_reported_and_a_new_one_found() -> None:
+    publisher = Publisher(ANY_PORT)
+    endpoint = publisher.endpoint
+    with Subscriber(endpoint, timeout=1.5) as subscriber:
+        publisher.publish(_estimate("a", 0))
+        publisher.set_status("a", "failed", reason="the cable was pulled")
+        assert next(subscriber).sequence == 0
+        while "a" not in subscriber.statuses:
+            subscriber.receive()
+        publisher.close()
+        with pytest.raises(PublisherSilent, match="said failed: the cable was pulled"):
+            next(subscriber)
+        with Publisher(endpoint) as publisher:
+            publisher.publish(_estimate("a", 3))
+            assert next(subscriber).sequence == 3
+
+
+def test_latest_skips_what_queued_up() -> None:
+    with Publisher(ANY_PORT) as publisher, Subscriber(publisher.endpoint) as subscriber:
+        assert subscriber.latest() is None
+        publisher.set_status("a", "running")
+        subscriber.receive()
+        for sequence in range(50):
+            publisher.publish(_estimate("a", sequence))
+        newest = None
+        while newest is None or newest.sequence < 49:
+            newest = subscriber.latest(timeout=5)
+        assert subscriber.latest() is None
+    with pytest.raises(PublisherSilent), Subscriber("tcp://127.0.0.1:1") as alone:
+        alone.latest(timeout=0.1)
+
+
+def test_strangers_messages_are_passed_over() -> None:
+    context = zmq.Context()
+    socket = context.socket(zmq.XPUB)
+    port = socket.bind_to_random_port("tcp://127.0.0.1")
+    with Subscriber(f"tcp://127.0.0.1:{port}") as subscriber:
+        socket.recv()
+        socket.recv()
+        socket.send_multipart([b"emotion/a/", b"not json"])
+        socket.send_multipart([b"emotion/a/", b"{}", b"third"])
+        socket.send_multipart(encode(_estimate("a", 1)))
+        assert next(subscriber).sequence == 1
+        assert subscriber.refused == 2
+    context.destroy(linger=0)
+
+
+def test_closing_sends_what_was_queued_and_frees_the_port() -> None:
+    publisher = Publisher(ANY_PORT)
+    with Subscriber(publisher.endpoint) as subscriber:
+        publisher.set_status("a", "running")
+        subscriber.receive()
+        for sequence in range(200):
+            publisher.publish(_estimate("a", sequence))
+        publisher.close()
+        publisher.close()
+        assert [next(subscriber).sequence for _ in range(200)] == list(range(200))
+    with Publisher(publisher.endpoint):
+        pass
+
+
+def test_a_subscriber_that_never_reads_holds_nobody_up() -> None:
+    context = zmq.Context()
+    with Publisher(ANY_PORT) as publisher, Subscriber(publisher.endpoint) as good:
+        stuck = context.socket(zmq.SUB)
+        stuck.setsockopt(zmq.RCVHWM, 1)
+        stuck.connect(publisher.endpoint)
+        stuck.subscribe(b"")
+        publisher.set_status("a", "running")
+        good.receive()
+        for sequence in range(5000):
+            publisher.publish(_estimate("a", sequence))
+            if sequence % 100 == 99:
+                assert [next(good).sequence for _ in range(100)] == list(range(sequence - 99, sequence + 1))
+        stuck.close(linger=0)
+    context.destroy(linger=0)
+
+
+def test_a_taken_port() -> None:
+    with Publisher(ANY_PORT) as publisher, pytest.raises(EndpointError, match="already in use"):
+        Publisher(publisher.endpoint)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "127.0.0.1:5588",
+        "tcp://127.0.0.1",
+        "tcp://:5588",
+        "tcp://127.0.0.1:99999",
+        "tcp://127.0.0.1:port",
+        "udp://127.0.0.1:5588",
+        "ipc://",
+        "",
+        "tcp://127.0.0.1:5588\nx",
+    ],
+)
+def test_malformed_endpoints(endpoint: str) -> None:
+    with pytest.raises(EndpointError, match="is not an endpoint"):
+        Publisher(endpoint)
+    with pytest.raises(EndpointError, match="is not an endpoint"):
+        Subscriber(endpoint)
+
+
+@pytest.mark.parametrize("host", ["*", "0.0.0.0", "192.168.1.5", "[::]", "eth0", "localhost.example.org"])
+def test_open_endpoints_need_leave(host: str) -> None:
+    with pytest.raises(EndpointError, match="open to the network, unencrypted.*--insecure"):
+        Publisher(f"tcp://{host}:*")
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "tcp://127.1.2.3:*", "tcp://lo:*", "tcp://localhost:*"])
+def test_loopback_needs_none(endpoint: str) -> None:
+    Publisher(endpoint).close()
+
+
+def test_ipc(tmp_path: Path) -> None:
+    with Publisher(f"ipc://{tmp_path}/moodring.sock") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        publisher.publish(_estimate("a", 0))
+        assert next(subscriber).sequence == 0
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(EndpointError, match="names no address of this machine"):
+        Publisher("tcp://203.0.113.7:5588", insecure=True)
+
+
+def test_names_that_cannot_be_topics() -> None:
+    with Publisher(ANY_PORT) as publisher, pytest.raises(MessageError, match="may hold only letters"):
+        publisher.set_status("a/b", "running")
+    with pytest.raises(MessageError):
+        Subscriber(stream="a b")
+
+
+def test_the_subscriber_needs_only_pyzmq() -> None:
+    program = """
+import sys
+import streamer.subscriber
+heavy = {"numpy", "torch", "soundfile", "soxr", "sounddevice", "click", "rich", "safetensors"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert time.monotonic() - started < 30
