@@ -53,7 +53,14 @@ class LastMinute:
         return self.estimates[-1].position - self._warming_since if self.estimates else 0.0
 
     def add(self, estimate: Estimate) -> None:
-        """Take the next estimate; one from before the last one means that the stream has started again."""
+        """Take the next estimate.
+
+        Parameters
+        ----------
+        estimate : Estimate
+            One with a sequence or position before the last one's means that the stream has started again; then what
+            was before is forgotten. The last one again changes nothing.
+        """
         newest = self.newest
         if newest is not None:
             if (newest.sequence, newest.position) == (estimate.sequence, estimate.position):
@@ -70,6 +77,17 @@ class LastMinute:
             self.estimates.popleft()
 
     def is_live(self, now: float) -> bool:
-        """Tell whether estimates are still coming, `now` being the time of the newest one of any stream."""
+        """Tell whether estimates are still coming.
+
+        Parameters
+        ----------
+        now : float
+            UTC of the newest estimate of any stream, in seconds since the epoch.
+
+        Returns
+        -------
+        bool
+            False if there is none within `STALE_SECONDS`, or the stream has said that it ended or failed.
+        """
         ended = self.status is not None and self.status.state in ("ended", "failed")
         return self.newest is not None and not ended and self.newest.time > now - STALE_SECONDS

@@ -1,4 +1,14 @@
-"""The parts of the live view, each a rich renderable of known height."""
+"""The parts of the live view, each a rich renderable of known height.
+
+Conventions
+-----------
+columns, rows, width
+    sizes in terminal cells.
+unicode
+    whether the terminal shows more than ASCII.
+stream, estimate
+    None as long as there is none: every part can be drawn from the beginning.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +47,8 @@ _RED = Style(color="#d7263d")
 _STATES = {"tracking": _GREEN + BOLD, "warming": Style(color="#a87400", bold=True), "silence": QUIET + BOLD}
 _DIMENSIONS = {"valence": VALENCE_STYLE + BOLD, "arousal": AROUSAL_STYLE + BOLD}
 _HARMLESS = ("starting", "ended")
+_ROOMY_TABLE = 60
+"""Width from which on the table has columns of numbers."""
 _QUIETEST_DBFS = -60.0
 """Left end of the loudness bar."""
 
@@ -189,31 +201,43 @@ def trouble(status: Status, unicode: bool) -> Text | None:
     return one_line(Text(f" {', '.join(words)} ", QUIET if harmless else WARNING)) if words else None
 
 
-def table(streams: Sequence[LastMinute], rows: int, width: int) -> RenderableType:
-    """Return a table of streams, a line each below a line of headings; the last line counts those that do not fit."""
+def table(streams: Sequence[LastMinute], rows: int, width: int) -> tuple[RenderableType, int]:
+    """Return a table of streams, with a line at its end that counts those that do not fit, and its height in rows."""
+    if not streams:
+        return Group(), 0
+    if rows < min(3, len(streams) + 1):
+        return one_line(Text(f" and {len(streams)} more", QUIET)), 1
     layout = Table(box=None, padding=(0, 1), header_style=QUIET, width=width)
     layout.add_column("stream", no_wrap=True, overflow="crop", ratio=1)
-    for heading in ("position", "valence", "arousal"):
+    roomy = width >= _ROOMY_TABLE
+    for heading in ("position", "valence", "arousal") if roomy else ():
         layout.add_column(heading, no_wrap=True, overflow="crop", justify="right")
     layout.add_column("mood", no_wrap=True, overflow="crop", width=10)
     layout.add_column("state", no_wrap=True, overflow="crop", width=8)
-    fitting = len(streams) if len(streams) <= rows - 1 else rows - 2
+    fitting = len(streams) if len(streams) < rows else rows - 2
     for stream in streams[:fitting]:
-        layout.add_row(stream.name, *_cells(stream))
+        layout.add_row(stream.name, *(_numbers(stream.newest) if roomy else ()), *_words(stream))
     if fitting < len(streams):
         layout.add_row(Text(f"and {len(streams) - fitting} more", QUIET))
-    return layout
+    return layout, min(len(streams) + 1, rows)
 
 
-def _cells(stream: LastMinute) -> list[RenderableType]:
+def _numbers(estimate: Estimate | None) -> tuple[str, str, str]:
+    if estimate is None:
+        return "", "", ""
+    if estimate.valence is None or estimate.arousal is None:
+        return clock(estimate.position), "--", "--"
+    return clock(estimate.position), signed(estimate.valence), signed(estimate.arousal)
+
+
+def _words(stream: LastMinute) -> tuple[Text, Text]:
     newest, status = stream.newest, stream.status
-    doing = Text(newest.state, _STATES[newest.state]) if newest else Text("")
+    mood = doing = Text("")
+    if newest is not None:
+        doing = Text(newest.state, _STATES[newest.state])
+        if newest.valence is not None and newest.arousal is not None:
+            style = Style(color=mood_colour(octant_at(newest.valence, newest.arousal)))
+            mood = Text(mood_word(newest.valence, newest.arousal), style)
     if status is not None and status.state != "running":
         doing = Text(status.state, QUIET if status.state in _HARMLESS else WARNING)
-    if newest is None:
-        return ["", "", "", "", doing]
-    if newest.valence is None or newest.arousal is None:
-        return [clock(newest.position), "--", "--", "", doing]
-    style = Style(color=mood_colour(octant_at(newest.valence, newest.arousal)))
-    mood = Text(mood_word(newest.valence, newest.arousal), style)
-    return [clock(newest.position), signed(newest.valence), signed(newest.arousal), mood, doing]
+    return mood, doing

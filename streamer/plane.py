@@ -87,6 +87,9 @@ def draw_trace(canvas: Canvas, values: Iterable[tuple[float, float | None]], sty
         Of the line.
     """
     canvas.ground(0, canvas.height // 2, ("╌" if canvas.unicode else "-") * canvas.width, QUIET)
+    if canvas.height >= 5:
+        canvas.ground(0, 0, "+1", QUIET)
+        canvas.ground(0, canvas.height - 1, "-1", QUIET)
     right, bottom = canvas.dots_across - 1, canvas.dots_down - 1
     before: tuple[float, float] | None = None
     for age, value in values:
@@ -108,7 +111,8 @@ def _draw_words(canvas: Canvas) -> None:
     for octant in OCTANTS:
         valence, arousal = octant.border
         word = octant.strong
-        if canvas.width < (33 if 0 in (valence, arousal) else 20):
+        at_edge = 0 in (valence, arousal)
+        if canvas.width < (33 if at_edge else 20) or canvas.height < (7 if at_edge else 3):
             continue
         column = round((1 + valence) / 2 * (canvas.width - len(word)))
         row = round((1 - arousal) / 2 * (canvas.height - 1))

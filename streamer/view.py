@@ -113,12 +113,10 @@ class LiveView:
             header = self._header(stream, width, unicode)
             footer = self._footer(stream, width, unicode)
             others = [self._streams[name] for name in sorted(self._streams) if self._streams[name] is not stream]
-            table_rows = min(len(others) + 1, max(2, height // 4)) if others else 0
-            if others:
-                footer.append(panels.table(others, table_rows, width))
-            rows = height - 1 - len(footer) - max(0, table_rows - 1)
+            table, table_rows = panels.table(others, height // 4, width)
+            rows = height - 1 - len(footer) - table_rows
             arrange = _beside if width >= _SMALLEST_WIDE[0] and rows >= _SMALLEST_WIDE[1] else _stacked
-            yield Group(header, arrange(stream, width, rows, unicode), *footer)
+            yield Group(header, arrange(stream, width, rows, unicode), *footer, table)
 
     def _choose(self) -> LastMinute | None:
         if self._selected in self._streams:

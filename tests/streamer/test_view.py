@@ -1,8 +1,11 @@
 import io
 import math
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,7 +233,8 @@ def test_a_trace_is_a_line_without_holes_but_for_silence(unicode: bool) -> None:
     assert line[:29].strip() == line[:29]
     assert not line[31:38].strip()
     assert line[41:].strip() == line[41:]
-    assert not any(cells(canvas)[row].strip() for row in (0, 1, 3, 5, 6, 7, 8))
+    assert not any(cells(canvas)[row].strip() for row in (1, 3, 5, 6, 7))
+    assert [cells(canvas)[row].strip() for row in (0, 8)] == ["+1", "-1"]
 
 
 def test_colours_can_be_read_on_black_and_on_white() -> None:
@@ -247,3 +251,12 @@ def test_colours_can_be_read_on_black_and_on_white() -> None:
 def test_neighbouring_moods_differ_in_colour() -> None:
     colours = [mood_colour(octant) for octant in OCTANTS]
     assert all(one != other for one, other in pairwise([*colours, colours[0]]))
+
+
+def test_the_picture_for_the_readme_can_be_drawn(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "draw_live_view.py"
+    picture = tmp_path / "view.svg"
+    subprocess.run([sys.executable, script, picture, "--section", "happy"], check=True)
+    shown = re.sub(r"<[^>]*>", "", picture.read_text(encoding="utf-8"))
+    for expected in ("moodring", "demo", "0:30.0", "excited", "valence", "tracking"):
+        assert expected in shown
