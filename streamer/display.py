@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 import click
+
 from streamer.messages import Estimate, Status, to_json
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ class _PlainLines(_Silent):
         self._shown: dict[tuple[str, type[Estimate] | type[Status]], tuple[str, ...]] = {}
 
     def show(self, message: Estimate | Status) -> None:
+        from streamer.circumplex import mood_word
+        from streamer.view import plain_line
+
         if isinstance(message, Estimate):
             word = (
                 ""

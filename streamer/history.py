@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,28 @@ LONGEST_REST = 2.0
 without what was before."""
 MOOD_SPAN = 60.0
 """Seconds that the slow mood is the mean of."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A frame and what its stream's history makes of it.
+
+    Attributes
+    ----------
+    frame : Frame
+        The frame.
+    loudness : float
+        Its level in dBFS.
+    window : ndarray of float32, shape (frames, feature_count), or None
+        What the network shall estimate, oldest frame first; None if there is nothing to be estimated.
+    state : EstimateState
+        The state that the estimate will have.
+    """
+
+    frame: Frame
+    loudness: float
+    window: FloatArray | None
+    state: EstimateState
 
 
 class StreamHistory:
@@ -44,13 +67,13 @@ class StreamHistory:
         self._recent: deque[tuple[float, float, float]] = deque()
         self._sequence = 0
 
-    def hear(self, frame: Frame, features: FloatArray, loudness: float) -> FloatArray | None:
+    def hear(self, frame: Frame, features: FloatArray, loudness: float) -> Heard:
         """Take the next frame.
 
         Parameters
         ----------
         frame : Frame
-            The frame; only where it lies is used.
+            The frame.
         features : ndarray of float32, shape (feature_count,)
             Its features.
         loudness : float
@@ -58,8 +81,7 @@ class StreamHistory:
 
         Returns
         -------
-        ndarray of float32, shape (frames, feature_count), or None
-            What the network shall estimate, oldest frame first; None if there is nothing to be estimated.
+        Heard
         """
         if frame.gap > LONGEST_REST:
             self._forget()
@@ -67,26 +89,27 @@ class StreamHistory:
         self._music = self._music or not self._quiet_frames
         if not self._music or self._quiet_frames * self._frame_duration >= LONGEST_REST:
             self._forget()
-            return None
+            return Heard(frame, loudness, None, "silence")
         self._rows.append(features)
-        return np.stack(self._rows) if len(self._rows) > self._lag else None
+        window = np.stack(self._rows) if len(self._rows) > self._lag else None
+        state: EstimateState = "tracking" if len(self._rows) == self._rows.maxlen else "warming"
+        return Heard(frame, loudness, window, state)
 
-    def estimate(self, frame: Frame, loudness: float, values: FloatArray | None) -> Estimate:
-        """Make the estimate of the frame that was heard last.
+    def estimate(self, heard: Heard, values: FloatArray | None) -> Estimate:
+        """Make the estimate of a frame, in the order in which the frames were heard.
 
         Parameters
         ----------
-        frame : Frame
-            The frame.
-        loudness : float
-            Its level in dBFS.
+        heard : Heard
+            From `hear`.
         values : ndarray of float32, shape (2,), or None
-            The network's valence and arousal; None if `hear` returned None.
+            The network's valence and arousal of `heard.window`; None if that is None.
 
         Returns
         -------
         Estimate
         """
+        frame = heard.frame
         valence, arousal = (None, None) if values is None else (float(values[0]), float(values[1]))
         if valence is not None and arousal is not None:
             self._recent.append((frame.position, valence, arousal))
@@ -102,18 +125,13 @@ class StreamHistory:
             valence_std=None,
             arousal_std=None,
             mood=self._mood(),
-            state=self._state(),
-            loudness=loudness,
+            state=heard.state,
+            loudness=heard.loudness,
             lag=self._lag * self._frame_duration,
             model=self._checkpoint.name,
         )
         self._sequence += 1
         return estimate
-
-    def _state(self) -> EstimateState:
-        if not self._rows:
-            return "silence"
-        return "tracking" if len(self._rows) == self._rows.maxlen else "warming"
 
     def _mood(self) -> Mood:
         if not self._recent:

@@ -56,14 +56,14 @@ def frames_of_lag(lag: float, checkpoint: Checkpoint) -> int:
     return frames
 
 
-def track_batch(checkpoint: Checkpoint, heard: Sequence[tuple[StreamHistory, Frame]], lag: int = 0) -> list[Estimate]:
+def track_batch(checkpoint: Checkpoint, frames: Sequence[tuple[StreamHistory, Frame]], lag: int = 0) -> list[Estimate]:
     """Estimate frames of one or more streams at once.
 
     Parameters
     ----------
     checkpoint : Checkpoint
         The model.
-    heard : sequence of (StreamHistory, Frame)
+    frames : sequence of (StreamHistory, Frame)
         New frames; those of one stream in their order.
     lag : int
         Frames to look back from the newest one.
@@ -78,15 +78,15 @@ def track_batch(checkpoint: Checkpoint, heard: Sequence[tuple[StreamHistory, Fra
     TrackerError
         If the model's output is not finite.
     """
-    samples = np.stack([frame.samples for _, frame in heard])
+    samples = np.stack([frame.samples for _, frame in frames])
     features, levels = checkpoint.frontend(samples), loudness(samples).tolist()
-    windows = [
-        history.hear(frame, row, level) for (history, frame), row, level in zip(heard, features, levels, strict=True)
+    heard = [
+        history.hear(frame, row, level) for (history, frame), row, level in zip(frames, features, levels, strict=True)
     ]
     same_length: dict[int, list[tuple[int, FloatArray]]] = {}
-    for i, window in enumerate(windows):
-        if window is not None:
-            same_length.setdefault(len(window), []).append((i, window))
+    for i, one in enumerate(heard):
+        if one.window is not None:
+            same_length.setdefault(len(one.window), []).append((i, one.window))
     values: list[FloatArray | None] = [None] * len(heard)
     for members in same_length.values():
         outputs = checkpoint.estimate(np.stack([window for _, window in members]), lag)
@@ -94,10 +94,7 @@ def track_batch(checkpoint: Checkpoint, heard: Sequence[tuple[StreamHistory, Fra
             raise TrackerError(f'model "{checkpoint.name}" gives values that are not numbers; use another checkpoint')
         for (i, _), output in zip(members, outputs, strict=True):
             values[i] = output
-    return [
-        history.estimate(frame, level, value)
-        for (history, frame), level, value in zip(heard, levels, values, strict=True)
-    ]
+    return [history.estimate(one, value) for (history, _), one, value in zip(frames, heard, values, strict=True)]
 
 
 class Tracker:
