@@ -9,6 +9,7 @@ import argparse
 import io
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
@@ -43,14 +44,14 @@ def draw(section: str, width: int, height: int, theme: TerminalTheme) -> str:
     str
         SVG.
     """
+    torch.set_num_threads(1)  # on a busy machine more threads only wait for each other
     checkpoint = load_checkpoint()
     parameters = checkpoint.frontend.parameters
-    source = Samples("the demo piece", compose(SAMPLE_RATE), SAMPLE_RATE)
-    view = LiveView(DEFAULT_ENDPOINT, window_seconds=checkpoint.window * parameters.frame_duration)
     end = next(candidate.end for candidate in SECTIONS if candidate.name == section)
+    source = Samples("the demo piece", compose(SAMPLE_RATE)[: round(end * SAMPLE_RATE)], SAMPLE_RATE)
+    view = LiveView(DEFAULT_ENDPOINT, window_seconds=checkpoint.window * parameters.frame_duration)
     for estimate in track(source, Framer(SAMPLE_RATE, parameters), checkpoint, "demo"):
-        if estimate.position <= end:
-            view.show(estimate)
+        view.show(estimate)
     console = Console(
         record=True, file=io.StringIO(), width=width, height=height, force_terminal=True, color_system="truecolor"
     )

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from streamer.canvas import Canvas
 from streamer.circumplex import OCTANTS
+from streamer.composer import SECTIONS
 from streamer.last_minute import LastMinute
 from streamer.messages import Estimate, Mood, Status, StreamState
 from streamer.plane import AROUSAL_STYLE, QUIET, VALENCE_STYLE, Point, draw_plane, draw_trace, mood_colour
@@ -256,7 +257,7 @@ def test_neighbouring_moods_differ_in_colour() -> None:
 def test_the_picture_for_the_readme_can_be_drawn(tmp_path: Path) -> None:
     script = Path(__file__).parents[2] / "scripts" / "draw_live_view.py"
     picture = tmp_path / "view.svg"
-    subprocess.run([sys.executable, script, picture, "--section", "happy"], check=True)
+    subprocess.run([sys.executable, script, picture, "--section", SECTIONS[0].name], check=True)
     shown = re.sub(r"<[^>]*>", "", picture.read_text(encoding="utf-8"))
-    for expected in ("moodring", "demo", "0:30.0", "excited", "valence", "tracking"):
+    for expected in ("moodring", "demo", "0:15.0", "excited", "valence", "tracking"):
         assert expected in shown
