@@ -27,6 +27,12 @@ class NetworkParameters:
         Subtract the window's mean log-mel level, so that gain does not matter (a microphone's is arbitrary).
     dynamic_range : float
         dB below the window's loudest band at which the log-mel means are cut off: what a noise floor would hide.
+    split_planes : bool
+        Show the convolution the log-mel groups one behind the other, as the planes of a picture, and let harmony go
+        past it: neighbours in its columns are no neighbours in pitch. Otherwise all columns are one plane, as in
+        the paper.
+    members : int
+        Networks with weights of their own whose estimates are averaged; 3 cost a tenth more time than 1.
     crnn : CRNNParameters
         Sizes of the CRNN.
     """
@@ -45,13 +51,17 @@ class NetworkParameters:
         Raises
         ------
         ValueError
-            If `window` or `columns` is out of its range.
+            If `window`, `columns` or `members` is out of its range.
         """
         if not 2 <= self.window <= 600:
             raise ValueError(f"window must be from 2 to 600 frames, not {self.window}")
+        if not isinstance(self.members, int) or not 1 <= self.members <= 16:
+            raise ValueError(f"members must be a whole number from 1 to 16, not {self.members!r}")
         known = ("logmel_mean", "logmel_std", "harmony")
         if not self.columns or any(c not in known for c in self.columns):
             raise ValueError(f"columns must be some of {', '.join(known)}, not {self.columns}")
+        if self.split_planes and "harmony" in (self.columns[0], *self.columns[:-1]):
+            raise ValueError(f"with split_planes, harmony comes last and not alone, unlike in {self.columns}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameters as a JSON object."""
