@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_each_kind_of_label_has_its_own_figures() -> None:
     assert set(content["set"]) == {"static", "signs"}
     assert json.loads(json.dumps(content)) == content
 
-    console = Console(width=120, record=True, quiet=True)
+    console = Console(width=120, file=io.StringIO(), record=True)
     for table in [*as_tables(results), worst_clips(results[1], 1)]:
         console.print(table)
     text = console.export_text()
