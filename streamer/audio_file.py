@@ -19,6 +19,13 @@ _TOLERATED_DEFICIT = 0.1
 """Seconds by which an intact MP3 may be shorter than its header says: encoder padding."""
 
 
+class _ForwardReader(soundfile.SoundFile):  # type: ignore[misc]
+    """Does not seek to where it is anyway after every read, which in an MP3 of variable bit rate lands elsewhere."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 class AudioFile:
     """Reads a file.
 
@@ -51,7 +58,7 @@ class AudioFile:
             with self.path.open("rb") as file:
                 if not file.read(1):
                     raise SourceError(f"{self.name} is empty")
-            self._file = soundfile.SoundFile(str(self.path))
+            self._file = _ForwardReader(str(self.path))
         except FileNotFoundError as error:
             raise SourceError(f"there is no file {self.name}") from error
         except OSError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import click
@@ -69,7 +71,9 @@ def main() -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        with _native_messages_hidden():
+            status = cli.main(standalone_mode=False)
+        sys.exit(status)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -83,6 +87,24 @@ def main() -> None:
         # whoever read standard output has gone; what is still buffered must not raise again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+@contextmanager
+def _native_messages_hidden() -> Iterator[None]:
+    """Keep what ALSA and the MP3 decoder print about every oddity away from standard error, but not Python's lines."""
+    sys.stderr.flush()
+    python_stderr, native_stderr = sys.stderr, os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    sys.stderr = os.fdopen(native_stderr, "w", buffering=1, errors="backslashreplace", closefd=False)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = python_stderr
+        os.dup2(native_stderr, 2)
+        os.close(native_stderr)
 
 
 if __name__ == "__main__":

@@ -52,5 +52,5 @@ def run_live(
         publisher.close()
         raise
     window_seconds = checkpoint.window * checkpoint.frontend.parameters.frame_duration
-    display = make_display(publisher.endpoint, f"moodring · {stream}", options.quiet, options.json, window_seconds)
+    display = make_display(publisher.endpoint, "moodring", options.quiet, options.json, window_seconds)
     perform(source, stream, checkpoint, publisher, display, options.lag, paced, on_estimate)

@@ -184,7 +184,7 @@ def test_malformed_endpoints(endpoint: str) -> None:
 
 @pytest.mark.parametrize("host", ["*", "0.0.0.0", "192.168.1.5", "[::]", "eth0", "localhost.example.org"])
 def test_open_endpoints_need_leave(host: str) -> None:
-    with pytest.raises(EndpointError, match="open to the network, unencrypted.*--insecure"):
+    with pytest.raises(EndpointError, match=r"open to the network, unencrypted.*--insecure"):
         Publisher(f"tcp://{host}:*")
 
 
