@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamer.messages import Estimate
+from streamer.subscriber import Subscriber
+
+MOODRING = [sys.executable, "-m", "streamer.cli"]
+TOLERANCE = 0.05
+"""By how much an estimate of what the microphone heard may differ from that of the file, on average."""
+
+
+class Listener:
+    """A running ``moodring listen`` and a subscriber to it."""
+
+    def __init__(self, environment: dict[str, str], endpoint: str, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [*MOODRING, "listen", "--quiet", "--publish", endpoint, *options],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.subscriber = Subscriber(endpoint, timeout=30)
+        self.estimates: list[Estimate] = []
+
+    def until(self, condition: object) -> None:
+        while not condition():  # type: ignore[operator]
+            message = self.subscriber.receive()
+            if isinstance(message, Estimate):
+                self.estimates.append(message)
+
+    def stop(self) -> tuple[int, str]:
+        self.process.send_signal(signal.SIGINT)
+        _, errors = self.process.communicate(timeout=10)
+        self.subscriber.close()
+        return self.process.returncode, errors
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/moodring.sock"
+
+
+def _play(path: Path, environment: dict[str, str]) -> None:
+    subprocess.run(["paplay", "--device=virt", str(path)], env=environment, check=True)
+
+
+def test_what_is_played_into_the_microphone_is_estimated_as_the_file_is(
+    sound_server: dict[str, str], endpoint: str, song: Path, tmp_path: Path
+) -> None:
+    samples, rate = soundfile.read(song, dtype="float32", stop=44100 * 20)
+    excerpt = tmp_path / "excerpt.wav"
+    soundfile.write(excerpt, samples.mean(axis=1), rate)
+    annotated = subprocess.run([*MOODRING, "annotate", str(excerpt)], capture_output=True, text=True, check=True)
+    rows = [line.split(",") for line in annotated.stdout.splitlines()[1:]]
+    expected = np.array([[float(row[2]), float(row[3])] for row in rows])
+
+    listener = Listener(sound_server, endpoint)
+    listener.until(lambda: listener.estimates)
+    assert {estimate.state for estimate in listener.estimates} == {"silence"}
+    player = threading.Thread(target=_play, args=(excerpt, sound_server))
+    player.start()
+    listener.until(lambda: not player.is_alive() and listener.estimates[-1].state == "silence")
+    status, errors = listener.stop()
+    assert status == 0
+    assert "listening to input device" in errors
+    assert "44100 Hz" in errors
+
+    heard = [estimate for estimate in listener.estimates if estimate.valence is not None]
+    values = np.array([[estimate.valence, estimate.arousal] for estimate in heard])
+    # the song begins somewhere within a frame: the first and the last frame hold part of it, and at most 3 are rests
+    assert len(expected) <= len(values) <= len(expected) + 5
+    compared = slice(4, len(expected) - 1)
+    difference = np.abs(values[compared] - expected[compared])
+    assert difference.mean() < TOLERANCE
+    assert values[compared].std(axis=0).min() > 0.01
+    sequences = [estimate.sequence for estimate in listener.estimates]
+    assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+    times = np.array([estimate.time for estimate in listener.estimates])
+    np.testing.assert_allclose(np.diff(times), 0.5, atol=0.003)
+    positions = np.array([estimate.position for estimate in listener.estimates])
+    np.testing.assert_allclose(np.diff(positions), 0.5)
+
+
+def test_devices_are_chosen_by_name(sound_server: dict[str, str], endpoint: str) -> None:
+    listed = subprocess.run([*MOODRING, "devices"], env=sound_server, capture_output=True, text=True, check=True)
+    assert "pulse" in listed.stdout
+    assert "*" in listed.stdout
+
+    listener = Listener(sound_server, endpoint, "--device", "PULS")
+    listener.until(lambda: listener.estimates)
+    status, errors = listener.stop()
+    assert status == 0
+    assert 'listening to input device "pulse"' in errors
+
+    for name, message in (("foo", 'no input device named "foo"; see "moodring devices"'), ("u", '"u" could be')):
+        ended = subprocess.run(
+            [*MOODRING, "listen", "--device", name], env=sound_server, capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(f"moodring: {message}")
+        assert ended.stderr.count("\n") == 1
+
+
+def test_a_server_that_dies_is_a_failure_with_a_reason(sound_server: dict[str, str], endpoint: str) -> None:
+    listener = Listener(sound_server, endpoint)
+    listener.until(lambda: listener.estimates)
+    os.kill(int(sound_server["PULSE_PID"]), signal.SIGKILL)
+    listener.until(lambda: listener.subscriber.all_ended)
+    assert listener.subscriber.statuses["microphone"].state == "failed"
+    _, errors = listener.process.communicate(timeout=10)
+    listener.subscriber.close()
+    assert listener.process.returncode == 1
+    assert errors.splitlines()[-1].endswith('went away; plug it in again and see "moodring devices"')
+
+
+def test_a_stalled_device_is_reported_and_its_gap_counted(sound_server: dict[str, str], endpoint: str) -> None:
+    server = int(sound_server["PULSE_PID"])
+    listener = Listener(sound_server, endpoint)
+    listener.until(lambda: listener.estimates)
+    os.kill(server, signal.SIGSTOP)
+    listener.until(lambda: listener.subscriber.statuses["microphone"].state == "stalled")
+    os.kill(server, signal.SIGCONT)
+    before = len(listener.estimates)
+    listener.until(lambda: len(listener.estimates) > before)
+    listener.until(lambda: listener.subscriber.statuses["microphone"].state == "running")
+    gap = listener.estimates[before].position - listener.estimates[before - 1].position
+    assert gap == pytest.approx(listener.subscriber.statuses["microphone"].dropped + 0.5, abs=0.5)
+    status, _ = listener.stop()
+    assert status == 0
+
+
+def test_json_of_a_microphone(sound_server: dict[str, str], endpoint: str) -> None:
+    process = subprocess.Popen(
+        [*MOODRING, "listen", "--json", "--publish", endpoint], env=sound_server, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    assert first["stream"] == "microphone"
+    assert first["state"] == "silence"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
