@@ -162,7 +162,8 @@ def encode(message: Estimate | Status) -> list[bytes]:
 
 def to_json(message: Estimate | Status) -> str:
     """Return the message as one line of JSON: the body that is sent, numbers rounded to what they mean."""
-    return json.dumps({name: _rounded(name, value) for name, value in asdict(message).items()}, allow_nan=False)
+    fields = {"version": message.version} | asdict(message)
+    return json.dumps({name: _rounded(name, value) for name, value in fields.items()}, allow_nan=False)
 
 
 def decode(frames: Sequence[bytes]) -> Estimate | Status:

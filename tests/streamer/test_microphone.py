@@ -16,7 +16,7 @@ from streamer.messages import Estimate
 from streamer.subscriber import Subscriber
 
 MOODRING = [sys.executable, "-m", "streamer.cli"]
-TOLERANCE = 0.05
+TOLERANCE = 0.03
 """By how much an estimate of what the microphone heard may differ from that of the file, on average."""
 
 
