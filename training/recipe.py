@@ -31,7 +31,7 @@ class Recipe:
         This share of the batches has windows of from `shortest_window` frames up to one less than the network's, so
         that estimates make sense while a stream warms up.
     concordance : float
-        Weight of 1 - CCC beside the squared error.
+        Weight of 1 - CCC, within each data set, beside the squared error.
     sign_weight : float
         Weight of the loss on signs beside the loss on pairs.
     sign_margin : float
@@ -43,14 +43,14 @@ class Recipe:
         old average in each.
     """
 
-    steps: int = 1500
-    learning_rate: float = 2e-3
+    steps: int = 3000
+    learning_rate: float = 5e-3
     windows_per_step: Mapping[str, int] = field(
-        default_factory=lambda: {"vgmidi": 48, "emotify": 32, "4q": 48, "own music": 32}
+        default_factory=lambda: {"vgmidi": 20, "emotify": 20, "4q": 24, "emopia": 4, "own music": 20}
     )
     shortest_window: int = 3
     short_share: float = 0.2
-    concordance: float = 0.03
+    concordance: float = 0.3
     sign_weight: float = 1.0
     sign_margin: float = 0.25
     equaliser: float = 3.0

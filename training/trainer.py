@@ -107,13 +107,14 @@ def _window_length(window: int, recipe: Recipe, generator: torch.Generator) -> i
 
 def _loss(outputs: tuple[Tensor, ...], labels: list[Tensor], signs: list[bool], recipe: Recipe) -> Tensor:
     loss = torch.zeros(())
-    for kind in sorted(set(signs)):
-        of_kind = [i for i, has_signs in enumerate(signs) if has_signs == kind]
-        output, label = torch.cat([outputs[i] for i in of_kind]), torch.cat([labels[i] for i in of_kind])
-        if kind:
-            loss = loss + recipe.sign_weight * sign_loss(output, label, recipe.sign_margin)
+    for output, label, has_signs in zip(outputs, labels, signs, strict=True):
+        of_kind = sum(len(other) for other, kind in zip(labels, signs, strict=True) if kind == has_signs)
+        # concordance is taken within a data set: between data sets it would reward telling their recordings apart
+        if has_signs:
+            part = recipe.sign_weight * sign_loss(output, label, recipe.sign_margin)
         else:
-            loss = loss + pair_loss(output, label, recipe.concordance)
+            part = pair_loss(output, label, recipe.concordance)
+        loss = loss + part * (len(label) / of_kind)
     return loss
 
 
