@@ -16,7 +16,7 @@ as_root() {
 
 # install_system_packages PACKAGE...: by apt, if there is apt and it may be used.
 install_system_packages() {
-    command -v apt-get >/dev/null || return 1
+    command -v apt-get >/dev/null && as_root true || return 1
     say "installing $* with apt-get"
     as_root env DEBIAN_FRONTEND=noninteractive sh -c '
         apt-get install -y -q --no-install-recommends "$@" ||

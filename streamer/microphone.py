@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ RING_DURATION = 10.0
 UNEVENNESS = 0.5
 """Seconds that blocks may come late before audio counts as lost; far more than sound servers' uneven delivery.
 Where PortAudio itself reports an overflow, whatever is late counts as lost."""
+
+CLOSING_TIMEOUT = 1.0
+"""Seconds after which a device that does not close is abandoned."""
 
 
 @dataclass(frozen=True)
@@ -193,10 +197,16 @@ class Microphone:
 
     def close(self) -> None:
         """Stop listening; `blocks` ends within `LONGEST_WAIT`."""
-        if not self._closed.is_set():
-            self._closed.set()
-            self._stream.close()
-            self._ring.wake()
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._ring.wake()
+        # a sound server that hangs would hold up this thread, and PortAudio's own clean-up at exit
+        closing = threading.Thread(target=self._stream.close, name="close microphone", daemon=True)
+        closing.start()
+        closing.join(CLOSING_TIMEOUT)
+        if closing.is_alive():
+            atexit.unregister(_import_sounddevice()._exit_handler)
 
     def _callback(self, samples: FloatArray, frames: int, times: Any, flags: Any) -> None:
         self._ring.write(samples)

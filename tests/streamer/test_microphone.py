@@ -140,6 +140,60 @@ def test_a_stalled_device_is_reported_and_its_gap_counted(sound_server: dict[str
     assert status == 0
 
 
+def test_a_sound_server_that_hangs_does_not_hold_up_the_end(sound_server: dict[str, str], endpoint: str) -> None:
+    listener = Listener(sound_server, endpoint)
+    listener.until(lambda: listener.estimates)
+    os.kill(int(sound_server["PULSE_PID"]), signal.SIGSTOP)
+    listener.until(lambda: listener.subscriber.statuses["microphone"].state == "stalled")
+    status, _ = listener.stop()
+    assert status == 0
+
+
+def test_a_tracker_that_cannot_keep_up_loses_the_oldest_audio_and_says_so(sound_server: dict[str, str]) -> None:
+    program = """
+import threading
+import streamer.microphone
+streamer.microphone.RING_DURATION = 1.0
+from model.checkpoint import load_checkpoint
+from streamer.live import LiveStream
+from streamer.microphone import Microphone, find_input_device
+from streamer.tracker import Tracker
+
+class Outlet:
+    gate = threading.Event()
+    tracking_again = threading.Event()
+    estimates, statuses = [], []
+    def publish(self, estimate):
+        self.gate.wait(60)
+        self.estimates.append(estimate)
+        if len(self.estimates) == 30:
+            self.tracking_again.set()
+    def set_status(self, *status):
+        self.statuses.append(status)
+
+outlet, checkpoint = Outlet(), load_checkpoint()
+tracker = Tracker(checkpoint, outlet.publish)
+microphone = Microphone(find_input_device())
+live = LiveStream("mic", microphone, tracker, outlet, checkpoint.frontend.parameters, paced=False)
+live.start()
+assert not live.join(8)
+outlet.gate.set()
+assert outlet.tracking_again.wait(30)
+live.stop()
+assert live.join(5)
+tracker.close()
+dropped = outlet.statuses[-1][2]
+positions = [estimate.position for estimate in outlet.estimates]
+steps = [b - a for a, b in zip(positions, positions[1:])]
+assert [estimate.sequence for estimate in outlet.estimates] == list(range(len(positions)))
+assert dropped > 0.5, dropped
+jumps = [step for step in steps if abs(step - 0.5) > 1e-6]
+assert len(jumps) == 1 and dropped <= jumps[0] - 0.5 < dropped + 0.5, (dropped, jumps)
+assert outlet.statuses[-1][1] == "ended", outlet.statuses
+"""
+    subprocess.run([sys.executable, "-c", program], env=sound_server, check=True, timeout=90)
+
+
 def test_json_of_a_microphone(sound_server: dict[str, str], endpoint: str) -> None:
     process = subprocess.Popen(
         [*MOODRING, "listen", "--json", "--publish", endpoint], env=sound_server, stdout=subprocess.PIPE, text=True
