@@ -73,6 +73,33 @@ class Checkpoint:
         """Frames that the network hears at once."""
         return self.network.network_parameters.window
 
+    def frames_of_lag(self, lag: float) -> int:
+        """Turn a lag in seconds into frames.
+
+        Parameters
+        ----------
+        lag : float
+            Seconds, a multiple of the frame's duration and shorter than the window.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        MoodringError
+            If the lag is negative, between frames, or longer than the window.
+        """
+        duration = self.frontend.parameters.frame_duration
+        frames = round(lag / duration)
+        longest = self.window - 1
+        if not 0 <= frames <= longest or abs(frames * duration - lag) > 1e-6:
+            raise MoodringError(
+                f"a lag of {lag:g} s is not possible with this model; choose a multiple of {duration:g} s "
+                f"from 0 to {longest * duration:g} s"
+            )
+        return frames
+
     def estimate(self, windows: FloatArray, lag: int = 0) -> FloatArray:
         """Estimate valence and arousal of windows of features.
 

@@ -10,7 +10,7 @@ from streamer.framer import Frame, Framer, frames_of
 from streamer.history import StreamHistory
 from streamer.messages import Estimate
 from streamer.source import Source, SourceError
-from streamer.tracker import LARGEST_BATCH, frames_of_lag, track_batch
+from streamer.tracker import LARGEST_BATCH, track_batch
 
 
 def track(source: Source, framer: Framer, checkpoint: Checkpoint, stream: str, lag: float = 0.0) -> Iterator[Estimate]:
@@ -38,10 +38,10 @@ def track(source: Source, framer: Framer, checkpoint: Checkpoint, stream: str, l
     ------
     SourceError
         As `frames_of` does, after the estimates before the break.
-    TrackerError
+    model.errors.MoodringError
         If the model cannot look back so far.
     """
-    lag_frames = frames_of_lag(lag, checkpoint)
+    lag_frames = checkpoint.frames_of_lag(lag)
     history = StreamHistory(stream, checkpoint, lag_frames)
     frames = frames_of(source, framer)
     broken: SourceError | None = None

@@ -26,36 +26,6 @@ class TrackerError(MoodringError):
     """The tracker cannot go on, or a stream cannot be added."""
 
 
-def frames_of_lag(lag: float, checkpoint: Checkpoint) -> int:
-    """Turn a lag in seconds into frames.
-
-    Parameters
-    ----------
-    lag : float
-        Seconds, a multiple of the frame's duration and shorter than the window.
-    checkpoint : Checkpoint
-        The model that shall look back so far.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    TrackerError
-        If the lag is negative, between frames, or longer than the model's window.
-    """
-    duration = checkpoint.frontend.parameters.frame_duration
-    frames = round(lag / duration)
-    longest = checkpoint.window - 1
-    if not 0 <= frames <= longest or abs(frames * duration - lag) > 1e-6:
-        raise TrackerError(
-            f"a lag of {lag:g} s is not possible with this model; choose a multiple of {duration:g} s "
-            f"from 0 to {longest * duration:g} s"
-        )
-    return frames
-
-
 def track_batch(checkpoint: Checkpoint, frames: Sequence[tuple[StreamHistory, Frame]], lag: int = 0) -> list[Estimate]:
     """Estimate frames of one or more streams at once.
 
@@ -111,7 +81,7 @@ class Tracker:
 
     Raises
     ------
-    TrackerError
+    model.errors.MoodringError
         If the model cannot look back so far.
     """
 
@@ -120,7 +90,7 @@ class Tracker:
         torch.set_num_threads(1)
         self._checkpoint = checkpoint
         self._publish = publish
-        self._lag = frames_of_lag(lag, checkpoint)
+        self._lag = checkpoint.frames_of_lag(lag)
         self._changed = threading.Condition()
         self._histories: dict[str, StreamHistory] = {}
         self._waiting: dict[str, deque[Frame]] = {}

@@ -94,7 +94,7 @@ def train(
     type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
-    help="Seconds that estimates may come late; rounded to frames, at most the window.",
+    help="Describe the moment that lies so far back.",
 )
 @click.option("--baseline", is_flag=True, help="Also fit and measure a linear model on the development clips.")
 @click.option(

@@ -137,10 +137,7 @@ def run_evaluation(
     """
     console = Console()
     checkpoint = load_checkpoint(path)
-    duration = checkpoint.frontend.parameters.frame_duration
-    frames = round(lag / duration)
-    if frames >= checkpoint.window:
-        raise MoodringError(f"a lag of {lag:g} s does not fit the window of {checkpoint.window * duration:g} s")
+    frames = checkpoint.frames_of_lag(lag)
     workspace = Workspace.open(folder, jobs, console)
     held_out = {name: [c for c in clips if c.part == EVALUATION] for name, clips in workspace.clips.items()}
     if not any(held_out.values()):
@@ -163,5 +160,5 @@ def run_evaluation(
         if worst > 0:
             console.print(worst_clips(result, worst))
     if json_path is not None:
-        content = {"model": checkpoint.name, "lag": frames * duration}
+        content = {"model": checkpoint.name, "lag": lag}
         write_json(json_path, {**content, "results": as_json(results)})

@@ -47,10 +47,9 @@ def annotate(paths: tuple[str, ...], output: str, model: str | None, lag: float,
 
     from model.checkpoint import load_checkpoint
     from streamer.table import Table
-    from streamer.tracker import frames_of_lag
 
     checkpoint = load_checkpoint(model)
-    frames_of_lag(lag, checkpoint)
+    checkpoint.frames_of_lag(lag)
     problems: list[str] = []
     files = list(_audio_files(paths, problems))
     console = Console(stderr=True)

@@ -12,7 +12,6 @@ from streamer.messages import Estimate
 from streamer.performance import perform
 from streamer.publisher import Publisher
 from streamer.source import Source
-from streamer.tracker import frames_of_lag
 
 
 def run_live(
@@ -44,7 +43,7 @@ def run_live(
     """
     stream = options.stream or re.sub(r"[^A-Za-z0-9._-]+", "_", default_stream)[:100] or "stream"
     checkpoint = load_checkpoint(options.model)
-    frames_of_lag(options.lag, checkpoint)
+    checkpoint.frames_of_lag(options.lag)
     publisher = Publisher(options.publish, options.insecure)
     try:
         source = open_source()

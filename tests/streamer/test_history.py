@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from model.checkpoint import Checkpoint
+from model.errors import MoodringError
 from streamer.framer import Framer
 from streamer.messages import Estimate
 from streamer.offline import track
 from streamer.samples import Samples
-from streamer.tracker import TrackerError
 
 RATE = 22050
 
@@ -72,5 +72,5 @@ def test_a_lag_describes_an_earlier_moment(checkpoint: Checkpoint, piece: np.nda
 
 @pytest.mark.parametrize("lag", [0.3, 10.0, -0.5, 1000.0])
 def test_impossible_lags(checkpoint: Checkpoint, piece: np.ndarray, lag: float) -> None:
-    with pytest.raises(TrackerError, match=r"choose a multiple of 0.5 s from 0 to 9.5 s"):
+    with pytest.raises(MoodringError, match=r"choose a multiple of 0.5 s from 0 to 9.5 s"):
         _track(checkpoint, _music(piece, 1), lag)
