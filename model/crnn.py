@@ -95,8 +95,7 @@ class MemberLinear(nn.Module):
 class WindowDropout(nn.Module):
     """Dropout that drops the same activations in all frames of a window (Gal & Ghahramani 2016).
 
-    A mask per frame would be averaged out by the recurrence and by the readout; it would also cost a fifth of the
-    training time.
+    A mask per frame would be averaged out by the recurrence and by the readout, and take longer to draw.
 
     Parameters
     ----------
@@ -124,8 +123,8 @@ class WindowDropout(nn.Module):
 class Branch(nn.Module):
     """What follows the convolution for one of the two dimensions: linear, bidirectional GRU, maxout.
 
-    The members' recurrences run as one GRU whose matrices are zero between members, because a step of a GRU costs the
-    same for 8 units as for 32.
+    The members' recurrences run as one GRU whose matrices are zero between members: at these sizes the calls cost
+    the time, not the products.
     """
 
     def __init__(self, inputs: int, parameters: CRNNParameters, members: int) -> None:

@@ -32,7 +32,7 @@ class NetworkParameters:
         past it: neighbours in its columns are no neighbours in pitch. Otherwise all columns are one plane, as in
         the paper.
     members : int
-        Networks with weights of their own whose estimates are averaged; 3 cost a tenth more time than 1.
+        Networks with weights of their own whose estimates are averaged; they run as one, at little more cost.
     crnn : CRNNParameters
         Sizes of the CRNN.
     """

@@ -43,7 +43,7 @@ class Recipe:
         old average in each.
     """
 
-    steps: int = 3000
+    steps: int = 6000
     learning_rate: float = 5e-3
     windows_per_step: Mapping[str, int] = field(
         default_factory=lambda: {"vgmidi": 20, "emotify": 20, "4q": 24, "emopia": 4, "own music": 20}
