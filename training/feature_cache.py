@@ -7,11 +7,12 @@ may be deleted at any time. Files appear whole or not at all; reading executes n
 
 from __future__ import annotations
 
-import concurrent.futures
+import concurrent.futures.process
 import hashlib
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -143,8 +144,10 @@ class FeatureCache:
                     for future in concurrent.futures.as_completed(futures):
                         future.result()
                         heard(1)
+                except concurrent.futures.process.BrokenProcessPool as error:
+                    raise DataError("a process that computes features was killed; try fewer --jobs") from error
                 except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
+                    pool.shutdown(cancel_futures=True)
                     raise
         finally:
             for name, value in before.items():
@@ -166,6 +169,8 @@ _worker_cache: FeatureCache
 def _start_worker(cache: FeatureCache) -> None:
     global _worker_cache
     _worker_cache = cache
+    # Ctrl-C reaches every process of the terminal; the parent alone answers it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _work(source: Path) -> None:
