@@ -33,6 +33,8 @@ class NetworkParameters:
         the paper.
     members : int
         Networks with weights of their own whose estimates are averaged; they run as one, at little more cost.
+    linear_path : bool
+        Add what is linear in the inputs' mean and standard deviation over the window (`model.crnn.LinearPath`).
     crnn : CRNNParameters
         Sizes of the CRNN.
     """
@@ -43,6 +45,7 @@ class NetworkParameters:
     dynamic_range: float = 80.0
     split_planes: bool = False
     members: int = 1
+    linear_path: bool = False
     crnn: CRNNParameters = field(default_factory=CRNNParameters)
 
     def __post_init__(self) -> None:
@@ -95,6 +98,7 @@ class EmotionNetwork(nn.Module):
             planes=len(spectral) if split else 1,
             beside=Harmony.column_count * ("harmony" in parameters.columns) if split else 0,
             members=parameters.members,
+            linear_path=parameters.linear_path,
         )
         self.register_buffer("input_mean", torch.zeros(columns))
         self.register_buffer("input_std", torch.ones(columns))
@@ -131,15 +135,17 @@ class EmotionNetwork(nn.Module):
         return torch.cat(groups, dim=-1)
 
     def set_standardisation(self, features: Tensor) -> None:
-        """Take the inputs' mean and standard deviation per column from windows of training features.
+        """Take mean and standard deviation of the inputs, and of the linear path's, from windows of training features.
 
         Parameters
         ----------
         features : Tensor, shape (batch, frames, feature_count)
         """
-        inputs = self.inputs(features).flatten(end_dim=1)
-        self.input_mean.copy_(inputs.mean(dim=0))
-        self.input_std.copy_(inputs.std(dim=0).clamp_min(1e-3))
+        inputs = self.inputs(features)
+        self.input_mean.copy_(inputs.mean(dim=(0, 1)))
+        self.input_std.copy_(inputs.flatten(end_dim=1).std(dim=0).clamp_min(1e-3))
+        if self.crnn.linear_path is not None:
+            self.crnn.linear_path.set_standardisation(self._standardised(inputs))
 
     def forward(self, features: Tensor) -> Tensor:
         """Estimate every frame of the windows.
@@ -158,8 +164,11 @@ class EmotionNetwork(nn.Module):
 
     def forward_members(self, features: Tensor) -> Tensor:
         """Estimate every frame of the windows with every member, shape (batch, frames, members, 2)."""
-        output: Tensor = self.crnn((self.inputs(features) - self.input_mean) / self.input_std)
+        output: Tensor = self.crnn(self._standardised(self.inputs(features)))
         return output
+
+    def _standardised(self, inputs: Tensor) -> Tensor:
+        return (inputs - self.input_mean) / self.input_std
 
     def estimate(self, features: Tensor, lag: int = 0) -> Tensor:
         """Estimate the frame `lag` frames before the newest one.

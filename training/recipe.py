@@ -12,7 +12,9 @@ from model.network import NetworkParameters
 
 def default_network(window: int = 20) -> NetworkParameters:
     """Return the network that the default checkpoint holds, for a window of so many frames."""
-    return NetworkParameters(window=window, split_planes=True, members=3, crnn=CRNNParameters(dropout=0.35))
+    return NetworkParameters(
+        window=window, split_planes=True, members=3, linear_path=True, crnn=CRNNParameters(dropout=0.35)
+    )
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Recipe:
         Steps of Adam.
     learning_rate : float
         At the start; falls to 0 along a half cosine.
+    linear_path_rate : float
+        The same for the linear path, which sees hundreds of statistics and would soon know them by heart.
     windows_per_step : mapping
         Windows of each data set in a batch. Data sets that are not there, or not named here, are not trained on.
     shortest_window, short_share : int, float
@@ -45,6 +49,7 @@ class Recipe:
 
     steps: int = 6000
     learning_rate: float = 5e-3
+    linear_path_rate: float = 1e-3
     windows_per_step: Mapping[str, int] = field(
         default_factory=lambda: {"vgmidi": 20, "emotify": 20, "4q": 24, "emopia": 4, "own music": 20}
     )

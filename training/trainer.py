@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,7 +80,7 @@ def train(
         trained.set_standardisation(torch.cat([draw(network.window)[0] for _ in range(_STANDARDISATION_ROUNDS)]))
     except ValueError as error:
         raise DataError(f"a data set is too short for the window: {error}") from error
-    optimiser = torch.optim.Adam(trained.parameters(), lr=recipe.learning_rate)
+    optimiser = _optimiser(trained, recipe)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
     averaged = copy.deepcopy(trained).eval()
     signs = [samplers[name].has_signs for name in counts]
@@ -96,6 +97,16 @@ def train(
         _average(averaged, trained, min(recipe.averaging, (step + 1) / (step + 10)))
         stepped(loss.item())
     return averaged
+
+
+def _optimiser(network: EmotionNetwork, recipe: Recipe) -> torch.optim.Optimizer:
+    linear = network.crnn.linear_path
+    of_linear_path = [] if linear is None else list(linear.parameters())
+    others = [p for p in network.parameters() if all(p is not q for q in of_linear_path)]
+    groups: list[dict[str, Any]] = [{"params": others}]
+    if of_linear_path:
+        groups.append({"params": of_linear_path, "lr": recipe.linear_path_rate})
+    return torch.optim.Adam(groups, lr=recipe.learning_rate)
 
 
 def _window_length(window: int, recipe: Recipe, generator: torch.Generator) -> int:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from model.crnn import CRNN, CRNNParameters
+from model.crnn import CRNN, CRNNParameters, LinearPath
 from model.features import FeatureParameters
 from model.network import EmotionNetwork
 from training.augmentation import augment
@@ -89,6 +90,39 @@ def test_one_member_equals_a_bidirectional_gru_of_its_own() -> None:
     alone.load_state_dict(own)
     inputs = torch.randn(2, 7, 10)
     torch.testing.assert_close(alone(inputs)[:, :, 0], several(inputs)[:, :, 1])
+
+
+def test_the_linear_path_starts_at_nothing_and_learns() -> None:
+    torch.manual_seed(0)
+    alone = CRNN(10, CRNNParameters(), members=2).eval()
+    torch.manual_seed(0)
+    both = CRNN(10, CRNNParameters(), members=2, linear_path=True).eval()
+    inputs = torch.randn(3, 7, 10)
+    assert torch.equal(alone(inputs), both(inputs))
+    trained = train(samplers(), PARAMETERS, default_network(), RECIPE)
+    assert trained.crnn.linear_path is not None
+    assert trained.crnn.linear_path.linear.weight.abs().sum() > 0
+
+
+def test_the_linear_path_is_linear_in_the_mean_and_the_standard_deviation() -> None:
+    path = LinearPath(2, 3).eval()
+    nn.init.normal_(path.linear.weight)
+    x = torch.randn(400, 20, 3) * torch.tensor([1.0, 2.0, 3.0]) + 5
+    path.set_standardisation(x)
+    statistics = torch.cat([x.mean(dim=1), x.std(dim=1, correction=0)], dim=1)
+    standardised = (statistics - statistics.mean(dim=0)) / statistics.std(dim=0)
+    expected = torch.einsum("bi,mio->bmo", standardised, path.linear.weight)
+    torch.testing.assert_close(path(x)[:, 0], expected, atol=1e-3, rtol=1e-3)
+    assert path(x[:, :1]).isfinite().all()
+
+
+def test_the_linear_path_can_learn_from_windows_that_do_not_move() -> None:
+    path = LinearPath(1, 3)
+    x = torch.zeros(2, 5, 3, requires_grad=True)
+    nn.init.ones_(path.linear.weight)
+    torch.autograd.backward(path(x).sum())
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
 
 
 def test_nothing_to_train_on_and_clips_that_are_too_short_are_errors() -> None:
