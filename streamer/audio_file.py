@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,11 +55,13 @@ class AudioFile:
         self._closed = False
         if self.path.is_dir():
             raise SourceError(f"{self.name} is a folder, not an audio file")
+        if self.path.exists() and not self.path.is_file():
+            raise SourceError(f'{self.name} is not a regular file; pipe raw PCM into "moodring stream -" instead')
         try:
             with self.path.open("rb") as file:
                 if not file.read(1):
                     raise SourceError(f"{self.name} is empty")
-            self._file = _ForwardReader(str(self.path))
+            self._file = _ForwardReader(os.fsencode(self.path))
         except FileNotFoundError as error:
             raise SourceError(f"there is no file {self.name}") from error
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -77,6 +78,7 @@ def main() -> None:
     # more threads make the model's small products slower, and have to be ruled out before numpy is imported
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    _repair_standard_streams()
     try:
         with _native_messages_hidden():
             status = cli.main(standalone_mode=False)
@@ -90,6 +92,20 @@ def main() -> None:
     except MoodringError as error:
         click.echo(f"moodring: {error}", err=True)
         sys.exit(1)
+
+
+def _repair_standard_streams() -> None:
+    """Put the null device where a standard stream was closed, and let no character stop a line from being printed."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+            setattr(sys, name, os.fdopen(descriptor, mode))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
 
 
 @contextmanager

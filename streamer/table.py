@@ -58,7 +58,8 @@ def row_of(file: str, estimate: Estimate) -> Row:
     """
     values = [getattr(estimate, name) for name in COLUMNS[1:]]
     return (
-        file,
+        # a name may hold bytes that are no text, which a table in UTF-8 cannot
+        file.encode(errors="backslashreplace").decode(),
         *(
             value if value is None or name not in _DECIMALS else round(value, _DECIMALS[name])
             for name, value in zip(COLUMNS[1:], values, strict=True)

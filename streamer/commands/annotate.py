@@ -53,7 +53,7 @@ def annotate(paths: tuple[str, ...], output: str, model: str | None, lag: float,
     problems: list[str] = []
     files = list(_audio_files(paths, problems))
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Table(output) as table, Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("annotate", total=len(files))
         for file in files:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,3 +157,19 @@ def test_a_header_that_claims_too_much(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(SourceError, match="samples per second; 1000 to 768000 can be tracked"):
         AudioFile(path)
+
+
+def test_file_names_that_are_no_text(moodring: Callable[..., Outcome], tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff,[red].wav")
+    soundfile.write(os.fsencode(path), _clip(44100, 1), 44100)
+    for ending in ("csv", "jsonl", "parquet"):
+        outcome = moodring("annotate", path, "-o", tmp_path / f"out.{ending}")
+        assert (outcome.status, outcome.errors) == (0, "")
+    assert "a\\udcff,[red].wav" in (tmp_path / "out.csv").read_text()
+
+
+def test_what_is_no_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(SourceError, match="is not a regular file"):
+            AudioFile(path)

@@ -250,3 +250,23 @@ def test_statuses_tell_a_failure(tmp_path: Path, endpoint: str, song: Path) -> N
     assert statuses[-1].state == "failed"
     assert statuses[-1].reason.startswith("standard input ended in the middle of a sample")
     assert publisher.wait(10) == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", ">&- 2>&-"])
+def test_closed_standard_streams(song: Path, closed: str) -> None:
+    command = " ".join([*MOODRING, "stream", str(song), "--fast", "--json", "--publish", f"'{ANY_PORT}'", closed])
+    ended = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY
+    )
+    assert ended.returncode == 0
+    assert ended.stderr == ""
+
+
+def test_a_terminal_that_only_knows_ascii(song: Path) -> None:
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run(
+        [*MOODRING, "demo", "--fast", "--publish", ANY_PORT], capture_output=True, env=environment, check=False
+    )
+    assert ended.returncode == 0
+    assert ended.stderr == b""
+    assert b"?valence" in ended.stdout
