@@ -12,6 +12,7 @@ Needs only pyzmq and the standard library::
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -40,7 +41,8 @@ class PublisherSilent(TimeoutError):
 class Subscriber:
     """An iterator over the estimates that a publisher sends.
 
-    Connects at once and, if the publisher is not there yet or restarts, again by itself. Use it in one thread.
+    Connects at once and, if the publisher is not there yet or restarts, again by itself. A last value that the
+    publisher sends once more, because another subscriber has come, is passed over. Use it in one thread.
 
     Parameters
     ----------
@@ -84,8 +86,10 @@ class Subscriber:
         self.until_ended = until_ended
         self.statuses: dict[str, Status] = {}
         self.refused = 0
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.SUB)
+        self._last: dict[tuple[type, str], Estimate | Status] = {}
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = context.socket(zmq.SUB)
+        self._close = weakref.finalize(self, _close, self._socket, context)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER_MARK)
         for topic in (ESTIMATE_TOPIC, STATUS_TOPIC):
@@ -197,8 +201,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Disconnect. May be called twice."""
-        self._socket.close()
-        self._context.term()
+        self._close()
 
     def _take(self) -> Estimate | Status | None:
         try:
@@ -206,6 +209,11 @@ class Subscriber:
         except MessageError:
             self.refused += 1
             return None
+        key = (type(message), message.stream)
+        if self._last.get(key) == message:
+            return None  # sent once more for another subscriber, which has just come
+        if key in self._last or len(self._last) < 2 * _MAXIMUM_STREAMS:
+            self._last[key] = message
         if isinstance(message, Status) and (message.stream in self.statuses or len(self.statuses) < _MAXIMUM_STREAMS):
             self.statuses[message.stream] = message
         return message
@@ -216,3 +224,8 @@ class Subscriber:
         last = max(self.statuses.values(), key=lambda status: status.time)
         reason = f": {last.reason}" if last.reason else ""
         return f'; stream "{last.stream}" last said {last.state}{reason}'
+
+
+def _close(socket: zmq.Socket[bytes], context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    socket.close()
+    context.term()  # only now: a context waits, for ever if need be, until its sockets are closed
