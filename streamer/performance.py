@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -103,9 +105,9 @@ def perform(
         stack.callback(live.join, _JOIN_TIMEOUT)
         stack.callback(outlet.close)
         stack.callback(live.stop)
-        with display, _interruptible():
+        with display, _interruption() as interrupted:
             live.start()
-            _show_until_ended(live, outlet, display, on_estimate)
+            _show_until_ended(live, outlet, display, interrupted, on_estimate)
     if outlet.dropped:
         click.echo(f"moodring: the display was too slow and missed {outlet.dropped} messages", err=True)
     if live.invalid:
@@ -117,34 +119,45 @@ def perform(
 
 
 def _show_until_ended(
-    live: LiveStream, outlet: _Outlet, display: Display, on_estimate: Callable[[Estimate], None] | None
+    live: LiveStream,
+    outlet: _Outlet,
+    display: Display,
+    interrupted: threading.Event,
+    on_estimate: Callable[[Estimate], None] | None,
 ) -> None:
-    try:
-        ended = False
-        while not (ended and outlet.messages.empty()):
-            ended = ended or live.join(0)
-            try:
-                message = outlet.messages.get(timeout=0.05)
-            except queue.Empty:
-                pass
-            else:
-                display.show(message)
-                if on_estimate is not None and isinstance(message, Estimate):
-                    on_estimate(message)
-            display.refresh()
-    except KeyboardInterrupt:
-        live.stop()
+    ended = False
+    deadline = math.inf
+    while not (ended and outlet.messages.empty()):
+        if interrupted.is_set() and deadline == math.inf:
+            live.stop()
+            deadline = time.monotonic() + _JOIN_TIMEOUT
+        ended = ended or live.join(0) or time.monotonic() > deadline
+        try:
+            message = outlet.messages.get(timeout=0.05)
+        except queue.Empty:
+            pass
+        else:
+            display.show(message)
+            if on_estimate is not None and isinstance(message, Estimate):
+                on_estimate(message)
+        display.refresh()
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make SIGTERM do what Ctrl-C does."""
+def _interruption() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl-C or SIGTERM sets; nothing is cut short by it. The second interrupts."""
+    interrupted = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield interrupted
+    except KeyboardInterrupt:
+        pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
