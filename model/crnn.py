@@ -29,6 +29,8 @@ class CRNNParameters:
         Linear pieces of the maxout output (4: the default of the library that the paper used, Keras 1).
     dropout : float
         Share of activations that training drops after the convolution, the linear and the recurrent layers.
+    branches : int
+        2: one for valence and one for arousal; 1: one for both (the paper's CRNN_NB).
     """
 
     conv_filters: int = 8
@@ -40,6 +42,7 @@ class CRNNParameters:
     gru_layers: int = 1
     maxout_pieces: int = 4
     dropout: float = 0.25
+    branches: int = 2
 
     def __post_init__(self) -> None:
         """Refuse sizes that are not positive or absurdly large.
@@ -58,6 +61,7 @@ class CRNNParameters:
             "gru_units": 2048,
             "gru_layers": 8,
             "maxout_pieces": 64,
+            "branches": 2,
         }
         for name, limit in limits.items():
             value = getattr(self, name)
@@ -124,15 +128,16 @@ class WindowDropout(nn.Module):
 
 
 class Branch(nn.Module):
-    """What follows the convolution for one of the two dimensions: linear, bidirectional GRU, maxout.
+    """What follows the convolution for one of the two dimensions, or for both: linear, bidirectional GRU, maxout.
 
     The members' recurrences run as one GRU whose matrices are zero between members: at these sizes the calls cost
     the time, not the products.
     """
 
-    def __init__(self, inputs: int, parameters: CRNNParameters, members: int) -> None:
+    def __init__(self, inputs: int, parameters: CRNNParameters, members: int, outputs: int) -> None:
         super().__init__()
         p = parameters
+        self.outputs = outputs
         self.members = members
         widths = [inputs] + [p.fc_units] * p.fc_layers
         self.fc = nn.Sequential(*(MemberLinear(members, i, o) for i, o in pairwise(widths)))
@@ -144,17 +149,17 @@ class Branch(nn.Module):
             bidirectional=True,
         )
         self.dropout = WindowDropout(p.dropout, time_axis=1)
-        self.maxout = MemberLinear(members, 2 * p.gru_units, p.maxout_pieces)
+        self.maxout = MemberLinear(members, 2 * p.gru_units, outputs * p.maxout_pieces)
         if members > 1:
             self._separate_members(p.gru_units)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map shape (batch, time, members, inputs) to (batch, time, members)."""
+        """Map shape (batch, time, members, inputs) to (batch, time, members, outputs)."""
         hidden, _ = self.gru(self.dropout(self.fc(x)).flatten(start_dim=2))
         batch, time = x.shape[:2]
         by_member = hidden.reshape(batch, time, 2, self.members, -1).transpose(2, 3).flatten(start_dim=3)
-        output: Tensor = self.maxout(self.dropout(by_member)).amax(dim=-1)
-        return output
+        pieces: Tensor = self.maxout(self.dropout(by_member))
+        return pieces.reshape(batch, time, self.members, self.outputs, -1).amax(dim=-1)
 
     def _separate_members(self, units: int) -> None:
         bound = units**-0.5
@@ -221,7 +226,7 @@ class LinearPath(nn.Module):
 
 
 class CRNN(nn.Module):
-    """Convolution over time and features, then a branch for valence and one for arousal.
+    """Convolution over time and features, then a branch for valence and one for arousal, or one for both.
 
     The paper leaves the output unbounded; here tanh keeps it in [-1, 1], where labels live.
 
@@ -271,8 +276,12 @@ class CRNN(nn.Module):
             ]
         self.conv = nn.Sequential(*layers)
         rows = parameters.conv_filters * self.width + beside
-        self.valence = Branch(rows, parameters, members)
-        self.arousal = Branch(rows, parameters, members)
+        if parameters.branches == 2:
+            self.valence = Branch(rows, parameters, members, outputs=1)
+            self.arousal = Branch(rows, parameters, members, outputs=1)
+        else:
+            self.both = Branch(rows, parameters, members, outputs=2)
+        self.branches = parameters.branches
         self.linear_path = LinearPath(members, input_columns) if linear_path else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -295,7 +304,10 @@ class CRNN(nn.Module):
         if seen < x.shape[-1]:
             past = x[..., seen:].unsqueeze(2).expand(-1, -1, self.members, -1)
             rows = torch.cat([rows, past], dim=-1)
-        outputs = torch.stack([self.valence(rows), self.arousal(rows)], dim=-1)
+        if self.branches == 2:
+            outputs = torch.cat([self.valence(rows), self.arousal(rows)], dim=-1)
+        else:
+            outputs = self.both(rows)
         if self.linear_path is not None:
             outputs = outputs + self.linear_path(x)
         return torch.tanh(outputs)

@@ -1,0 +1,107 @@
+"""Everything that a training run needs to go on after it was killed, in one safetensors file, replaced every epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from training.tables import DataError
+
+_KEY = "moodring-state"
+
+
+@dataclass
+class State:
+    """A moment between two epochs.
+
+    Attributes
+    ----------
+    tensors : dict
+        Weights, the best epoch's weights, Adam's moments and the states of the random generators, by name.
+    notes : dict
+        What is no tensor, as a JSON object.
+    """
+
+    tensors: dict[str, Tensor]
+    notes: dict[str, Any]
+
+
+def write_state(path: Path, state: State) -> None:
+    """Write a state, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.tensors.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(save(tensors, {_KEY: json.dumps(state.notes)}))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f'cannot write the training state "{path}": {error.strerror or error}') from error
+
+
+def read_state(path: Path) -> State:
+    """Read a state.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or is no such state.
+    """
+    try:
+        with safe_open(path, framework="pt") as archive:
+            notes = json.loads((archive.metadata() or {})[_KEY])
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (not a mapping)
+    except OSError as error:
+        raise DataError(f'cannot read the training state "{path}": {error.strerror or error}') from error
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise DataError(f'"{path}" is no training state; remove it to start again') from error
+    return State(tensors, notes)
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimiser's state by names such as ``optimiser.0.exp_avg``."""
+    return {
+        f"optimiser.{index}.{name}": torch.as_tensor(value)
+        for index, moments in optimiser.state_dict()["state"].items()
+        for name, value in moments.items()
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimiser_tensors` gave."""
+    content = optimiser.state_dict()
+    content["state"] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimiser."):
+            _, index, name = key.split(".", 2)
+            content["state"].setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict(content)
+
+
+def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's weights and buffers with a prefix before their names."""
+    return {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
+
+
+def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what has a prefix, without it: the inverse of `module_tensors`."""
+    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
