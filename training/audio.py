@@ -69,6 +69,40 @@ def render(midi: Path, sound_font: Path, audio: Path) -> None:
         raise DataError(f'fluidsynth could not render "{midi}"')
 
 
+def read_mono(source: Path, sample_rate: int, sound_font: Path = SOUND_FONT) -> FloatArray:
+    """Read a file as one channel at a sample rate.
+
+    Parameters
+    ----------
+    source : Path
+        Audio that libsndfile reads, or MIDI.
+    sample_rate : int
+        Wanted samples per second.
+    sound_font : Path
+        What MIDI is rendered with.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+
+    Raises
+    ------
+    DataError
+        If the file cannot be decoded or rendered.
+    """
+    if is_midi(source):
+        with tempfile.TemporaryDirectory(prefix="moodring-") as folder:
+            audio = Path(folder) / "render.wav"
+            render(source, sound_font, audio)
+            samples, rate = _decode(audio, source)
+    else:
+        samples, rate = _decode(source, source)
+    mono: FloatArray = samples.mean(axis=1, dtype=np.float32)
+    if rate != sample_rate:
+        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    return mono
+
+
 def read_frames(source: Path, parameters: FeatureParameters, sound_font: Path = SOUND_FONT) -> FloatArray:
     """Read a file as frames.
 
@@ -90,16 +124,7 @@ def read_frames(source: Path, parameters: FeatureParameters, sound_font: Path = 
     DataError
         If the file cannot be decoded or rendered, or is shorter than a frame.
     """
-    if is_midi(source):
-        with tempfile.TemporaryDirectory(prefix="moodring-") as folder:
-            audio = Path(folder) / "render.wav"
-            render(source, sound_font, audio)
-            samples, rate = _decode(audio, source)
-    else:
-        samples, rate = _decode(source, source)
-    mono = samples.mean(axis=1, dtype=np.float32)
-    if rate != parameters.sample_rate:
-        mono = soxr.resample(mono, rate, parameters.sample_rate, quality="HQ")
+    mono = read_mono(source, parameters.sample_rate, sound_font)
     length = parameters.frame_length
     count = len(mono) // length
     if count == 0:

@@ -1,8 +1,8 @@
 """Features of whole clips, kept on disk as plain ``.npy`` files, so that only the first training waits for them.
 
-A file's name is the SHA-256 of all that its content depends on: the clip's bytes, the frontend's parameters and
-filterbanks, and, for MIDI, the sound font's bytes. So nothing in the cache ever needs to be invalidated, and it
-may be deleted at any time. Files appear whole or not at all; reading executes no code.
+A file's name is the SHA-256 of all that its content depends on: the clip's bytes, what computes the features (such as
+the frontend's parameters and filterbanks), and, for MIDI, the sound font's bytes. So nothing in the cache ever needs to
+be invalidated, and it may be deleted at any time. Files appear whole or not at all; reading executes no code.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -40,22 +41,46 @@ def default_folder() -> Path:
     return Path.home() / ".cache" / "moodring"
 
 
+class Extractor(Protocol):
+    """What turns a file of music into the numbers that are kept.
+
+    It must survive being sent to another process: a frozen dataclass at the top of a module does.
+    """
+
+    @property
+    def key(self) -> bytes:
+        """What, beside the file, its output depends on; different for different extractors."""
+
+    @property
+    def column_count(self) -> int:
+        """Numbers per frame."""
+
+    def __call__(self, source: Path, sound_font: Path) -> FloatArray:
+        """Return an array of float32 of shape (frames, column_count).
+
+        Raises
+        ------
+        DataError
+            If the file cannot be decoded.
+        """
+
+
 @dataclass(frozen=True)
-class FeatureCache:
-    """Features of clips, computed once.
+class ExtractorCache:
+    """What an extractor makes of clips, computed once.
 
     Attributes
     ----------
     folder : Path
-        Where they are kept.
-    frontend : Frontend
-        What computes them.
+        Where it is kept.
+    extractor : Extractor
+        What computes it.
     sound_font : Path
         What MIDI is rendered with.
     """
 
     folder: Path
-    frontend: Frontend
+    extractor: Extractor
     sound_font: Path = SOUND_FONT
 
     def path(self, source: Path) -> Path:
@@ -66,7 +91,7 @@ class FeatureCache:
         DataError
             If the file cannot be read.
         """
-        digest = hashlib.sha256(self._frontend_key())
+        digest = hashlib.sha256(self.extractor.key)
         digest.update(_hash_file(source).encode())
         if is_midi(source):
             digest.update(f"{RENDER_GAIN} {_hash_sound_font(self.sound_font)}".encode())
@@ -82,7 +107,7 @@ class FeatureCache:
 
         Returns
         -------
-        ndarray of float32, shape (frames, feature_count)
+        ndarray of float32, shape (frames, column_count)
 
         Raises
         ------
@@ -90,10 +115,10 @@ class FeatureCache:
             If the file cannot be decoded, or the cache cannot be written.
         """
         path = self.path(source)
-        kept = _read(path, self.frontend.parameters.feature_count)
+        kept = _read(path, self.extractor.column_count)
         if kept is not None:
             return kept
-        features = self.frontend(read_frames(source, self.frontend.parameters, self.sound_font))
+        features = self.extractor(source, self.sound_font)
         _write(path, features)
         return features
 
@@ -113,7 +138,7 @@ class FeatureCache:
 
         Returns
         -------
-        list of ndarray of float32, shape (frames, feature_count)
+        list of ndarray of float32, shape (frames, column_count)
 
         Raises
         ------
@@ -156,17 +181,65 @@ class FeatureCache:
                 else:
                     os.environ[name] = value
 
-    def _frontend_key(self) -> bytes:
+
+@dataclass(frozen=True)
+class FrontendExtractor:
+    """The frontend's features of a file.
+
+    Attributes
+    ----------
+    frontend : Frontend
+        What computes them.
+    """
+
+    frontend: Frontend
+
+    @property
+    def key(self) -> bytes:
+        """SHA-256 of the frontend's parameters and filterbanks."""
         digest = hashlib.sha256(json.dumps([_LAYOUT, self.frontend.parameters.to_json()], sort_keys=True).encode())
         digest.update(self.frontend.mel_filterbank.tobytes())
         digest.update(self.frontend.chroma_filterbank.tobytes())
         return digest.digest()
 
+    @property
+    def column_count(self) -> int:
+        """The frontend's ``feature_count``."""
+        return self.frontend.parameters.feature_count
 
-_worker_cache: FeatureCache
+    def __call__(self, source: Path, sound_font: Path) -> FloatArray:
+        """Return the features, shape (frames, feature_count)."""
+        return self.frontend(read_frames(source, self.frontend.parameters, sound_font))
 
 
-def _start_worker(cache: FeatureCache) -> None:
+@dataclass(frozen=True, init=False)
+class FeatureCache(ExtractorCache):
+    """The frontend's features of clips, computed once.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are kept.
+    frontend : Frontend
+        What computes them.
+    sound_font : Path
+        What MIDI is rendered with.
+    """
+
+    def __init__(self, folder: Path, frontend: Frontend, sound_font: Path = SOUND_FONT) -> None:
+        super().__init__(folder, FrontendExtractor(frontend), sound_font)
+
+    @property
+    def frontend(self) -> Frontend:
+        """What computes the features."""
+        assert isinstance(self.extractor, FrontendExtractor)
+        return self.extractor.frontend
+
+
+_worker_cache: ExtractorCache
+
+
+def _start_worker(cache: ExtractorCache) -> None:
     global _worker_cache
     _worker_cache = cache
     # Ctrl-C reaches every process of the terminal; the parent alone answers it
@@ -190,12 +263,12 @@ def _hash_sound_font(path: Path) -> str:
     return _hash_file(path) if path.is_file() else "missing"
 
 
-def _read(path: Path, feature_count: int) -> FloatArray | None:
+def _read(path: Path, column_count: int) -> FloatArray | None:
     try:
         features: FloatArray = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != feature_count:
+    if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != column_count:
         return None
     return features
 
