@@ -4,7 +4,8 @@ Conventions
 -----------
 - ``reference`` and ``estimate`` are arrays of float of shape (n, 2) or (n,): one row per labelled frame or clip, one
   column per dimension (valence first). Every function reduces the first axis, so two columns give two figures.
-- Figures are pooled over all rows, not averaged over songs, unless the name says ``within_song``.
+- Figures are pooled over all rows, so that long songs count more, unless the name says otherwise: ``per_song``,
+  ``song_averaged`` (every song counts the same, whatever its length) or ``within_song``.
 - The variance of time-continuous labels lies mostly between songs. So no figure says much alone: the same figures
   are given for `mean_predictor` and, for time-continuous labels, `song_means`.
 - Where a figure is undefined (a constant estimate has no correlation) it is 0; no figure here is ever NaN.
@@ -12,7 +13,10 @@ Conventions
 Metrics
 -------
 rmse
-    Root of the mean squared error.
+    Root of the mean squared error, pooled over all rows.
+rmse_per_song, song_averaged_rmse
+    The same of every song's rows alone, and the mean of these over the songs. Among songs of equal length the mean is
+    never more than the pooled figure, and less as soon as some songs are worse estimated than others.
 pearson_r
     Pearson's correlation.
 ccc
@@ -52,24 +56,50 @@ def validate(reference: NDArray[np.floating], estimate: NDArray[np.floating]) ->
 
 
 def rmse(reference: NDArray[np.floating], estimate: NDArray[np.floating]) -> Array:
-    """Return the root of the mean squared error, shape () or (2,)."""
+    """Return the root of the mean squared error pooled over all rows, shape () or (2,)."""
     validate(reference, estimate)
     difference = reference.astype(np.float64) - estimate
     return np.asarray(np.sqrt(np.mean(difference**2, axis=0)))
+
+
+def rmse_per_song(reference: NDArray[np.floating], estimate: NDArray[np.floating], songs: NDArray[np.integer]) -> Array:
+    """Return the root of the mean squared error of every song.
+
+    Parameters
+    ----------
+    reference, estimate : ndarray of float, shape (n,) or (n, 2)
+    songs : ndarray of int, shape (n,)
+        Which song a row belongs to.
+
+    Returns
+    -------
+    ndarray of float64, shape (songs,) or (songs, 2)
+        In rising order of the songs' numbers.
+    """
+    validate(reference, estimate)
+    difference = reference.astype(np.float64) - estimate
+    return np.asarray(np.sqrt(_mean_per_song(difference**2, songs)[0]))
+
+
+def song_averaged_rmse(
+    reference: NDArray[np.floating], estimate: NDArray[np.floating], songs: NDArray[np.integer]
+) -> Array:
+    """Return the mean of `rmse_per_song` over the songs, shape () or (2,)."""
+    return np.asarray(rmse_per_song(reference, estimate, songs).mean(axis=0))
 
 
 def pearson_r(reference: NDArray[np.floating], estimate: NDArray[np.floating]) -> Array:
     """Return Pearson's correlation, shape () or (2,), in [-1, 1]; 0 where either side is constant."""
     validate(reference, estimate)
     _, _, variances, covariance = _moments(reference, estimate)
-    return _ratio(covariance, np.sqrt(variances[0] * variances[1]))
+    return ratio_or_zero(covariance, np.sqrt(variances[0] * variances[1]))
 
 
 def ccc(reference: NDArray[np.floating], estimate: NDArray[np.floating]) -> Array:
     """Return the concordance correlation coefficient, shape () or (2,), in [-1, 1]."""
     validate(reference, estimate)
     reference_mean, estimate_mean, variances, covariance = _moments(reference, estimate)
-    return _ratio(2 * covariance, variances[0] + variances[1] + (reference_mean - estimate_mean) ** 2)
+    return ratio_or_zero(2 * covariance, variances[0] + variances[1] + (reference_mean - estimate_mean) ** 2)
 
 
 def within_song_r(reference: NDArray[np.floating], estimate: NDArray[np.floating], songs: NDArray[np.integer]) -> Array:
@@ -105,12 +135,8 @@ def song_means(values: NDArray[np.floating], songs: NDArray[np.integer]) -> Arra
     -------
     ndarray of float64, of the shape of `values`
     """
-    _, index = np.unique(songs, return_inverse=True)
-    sums = np.zeros((int(index.max()) + 1, *values.shape[1:]))
-    np.add.at(sums, index, values)
-    counts = np.bincount(index).reshape(-1, *[1] * (values.ndim - 1))
-    means: Array = (sums / counts)[index]
-    return means
+    means, index = _mean_per_song(values, songs)
+    return np.asarray(means[index])
 
 
 def roc_auc(signs: NDArray[np.floating], estimate: NDArray[np.floating]) -> Array:
@@ -157,6 +183,21 @@ def quadrant_macro_f1(signs: NDArray[np.floating], estimate: NDArray[np.floating
     return float(np.mean(scores))
 
 
+def ratio_or_zero(numerator: Array, denominator: Array) -> Array:
+    """Return the ratio, and 0 where the denominator is 0 but for rounding."""
+    # a constant's variance is not exactly zero after rounding
+    defined = denominator > 1e-15
+    return np.asarray(np.where(defined, numerator / np.where(defined, denominator, 1.0), 0.0))
+
+
+def _mean_per_song(values: NDArray[np.floating], songs: NDArray[np.integer]) -> tuple[Array, NDArray[np.intp]]:
+    _, index = np.unique(songs, return_inverse=True)
+    sums = np.zeros((int(index.max()) + 1, *values.shape[1:]))
+    np.add.at(sums, index, values)
+    counts = np.bincount(index).reshape(-1, *[1] * (values.ndim - 1))
+    return sums / counts, index
+
+
 def _quadrants(values: NDArray[np.floating]) -> NDArray[np.int64]:
     numbers: NDArray[np.int64] = (values > 0).astype(np.int64) @ np.array([1, 2])
     return numbers
@@ -169,9 +210,3 @@ def _moments(
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
     covariance = np.asarray(np.mean((x - x_mean) * (y - y_mean), axis=0))
     return x_mean, y_mean, (x.var(axis=0), y.var(axis=0)), covariance
-
-
-def _ratio(numerator: Array, denominator: Array) -> Array:
-    # a constant's variance is not exactly zero after rounding
-    defined = denominator > 1e-15
-    return np.asarray(np.where(defined, numerator / np.where(defined, denominator, 1.0), 0.0))

@@ -16,6 +16,16 @@ def test_rmse_by_hand() -> None:
     np.testing.assert_allclose(metrics.rmse(REFERENCE, ESTIMATE), [np.sqrt(0.5), 0.5])
 
 
+def test_rmse_of_songs_by_hand() -> None:
+    songs = np.array([7, 3, 3, 7])
+    np.testing.assert_allclose(metrics.rmse_per_song(REFERENCE, ESTIMATE, songs), [[1, 0.5], [0, 0.5]])
+    np.testing.assert_allclose(metrics.song_averaged_rmse(REFERENCE, ESTIMATE, songs), [0.5, 0.5])
+    # one row of the first song, three of the second: pooled, the second counts three times
+    songs = np.array([0, 1, 1, 1])
+    np.testing.assert_allclose(metrics.song_averaged_rmse(REFERENCE, ESTIMATE, songs), [np.sqrt(2 / 3) / 2, 0.5])
+    np.testing.assert_allclose(metrics.rmse_per_song(REFERENCE[:, 0], ESTIMATE[:, 0], songs), [0, np.sqrt(2 / 3)])
+
+
 def test_pearson_by_hand_and_zero_for_a_constant() -> None:
     np.testing.assert_allclose(metrics.pearson_r(REFERENCE, ESTIMATE), [0.8, 0.0])
 
@@ -100,3 +110,25 @@ def test_ccc_never_exceeds_r_and_both_are_symmetric(x: np.ndarray, y: np.ndarray
     assert np.all(np.abs(ccc) <= np.abs(r) + 1e-9)
     np.testing.assert_allclose(ccc, metrics.ccc(y, x), atol=1e-12)
     assert np.all(np.abs(r) <= 1 + 1e-9)
+
+
+@given(VALUES, VALUES, st.permutations(range(12)))
+def test_song_averaged_rmse_does_not_depend_on_the_order_of_rows(
+    x: np.ndarray, y: np.ndarray, order: list[int]
+) -> None:
+    songs = np.repeat([4, 1, 2], [2, 7, 3])
+    expected = metrics.song_averaged_rmse(x, y, songs)
+    np.testing.assert_allclose(metrics.song_averaged_rmse(x[order], y[order], songs[order]), expected, atol=1e-12)
+
+
+@given(VALUES, VALUES)
+def test_songs_of_equal_length_never_average_to_more_than_pooled(x: np.ndarray, y: np.ndarray) -> None:
+    songs = np.repeat(np.arange(4), 3)
+    assert np.all(metrics.song_averaged_rmse(x, y, songs) <= metrics.rmse(x, y) + 1e-12)
+
+
+@given(VALUES, VALUES)
+def test_songs_that_are_equally_wrong_average_to_the_pooled_figure(x: np.ndarray, y: np.ndarray) -> None:
+    repeated = np.tile(x, (3, 1)), np.tile(y, (3, 1))
+    songs = np.repeat(np.arange(3), 12)
+    np.testing.assert_allclose(metrics.song_averaged_rmse(*repeated, songs), metrics.rmse(*repeated), atol=1e-12)
