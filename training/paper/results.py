@@ -77,9 +77,8 @@ class RunResult:
                 raise ValueError(f"{name} is missing")
             if not isinstance(content[name], kind) or isinstance(content[name], bool):
                 raise ValueError(f"{name} cannot be {str(content[name])[:40]}")
-        known = {name: content[name] for name in kinds}
-        parts = {name: Scores.from_json(content.get(name)) for name in ("validation", "evaluation")}
-        return cls(**known, **parts)
+        validation, evaluation = (Scores.from_json(content.get(part)) for part in ("validation", "evaluation"))
+        return cls(**{name: content[name] for name in kinds}, validation=validation, evaluation=evaluation)
 
 
 def write_run(path: Path, run: RunResult) -> None:
