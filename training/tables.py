@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,31 @@ _SAMPLE_COLUMN = re.compile(r"sample_(\d+)ms")
 
 class DataError(MoodringError):
     """Labels or audio that cannot be used; the message names the file, and the row where there is one."""
+
+
+class RowError(DataError):
+    """What is wrong with one row of a table.
+
+    Attributes
+    ----------
+    row : Row
+        The row.
+    reason : str
+        What is wrong, without the file and the row.
+    """
+
+    def __init__(self, row: Row, reason: str) -> None:
+        super().__init__(f'"{row.table}", row {row.line}: {reason}')
+        self.row = row
+        self.reason = reason
+
+
+def _raise(error: RowError) -> None:
+    raise error
+
+
+def _pass_over(error: RowError) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -39,9 +64,9 @@ class Row:
     line: int
     cells: dict[str, str]
 
-    def error(self, message: str) -> DataError:
+    def error(self, message: str) -> RowError:
         """Return an error that names the file and the row."""
-        return DataError(f'"{self.table}", row {self.line}: {message}')
+        return RowError(self, message)
 
     def text(self, column: str) -> str:
         """Return a cell that must not be empty.
@@ -108,7 +133,7 @@ class Row:
         return value
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
+def read_table(path: Path, columns: Sequence[str], refuse: Callable[[RowError], None] = _raise) -> list[Row]:
     """Read a CSV file with a header.
 
     Parameters
@@ -117,6 +142,8 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
         UTF-8 text.
     columns : sequence of str
         Columns that must be there; there may be others.
+    refuse : callable
+        Called with what is wrong with a row; if it returns, the row is left out.
 
     Returns
     -------
@@ -129,7 +156,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(_rows(path, csv.reader(file), columns))
+            rows = list(_rows(path, csv.reader(file), columns, refuse))
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror or error}') from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -139,7 +166,9 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
     return rows
 
 
-def _rows(path: Path, lines: Iterator[list[str]], columns: Sequence[str]) -> Iterator[Row]:
+def _rows(
+    path: Path, lines: Iterator[list[str]], columns: Sequence[str], refuse: Callable[[RowError], None]
+) -> Iterator[Row]:
     header = [name.strip() for name in next(lines, [])]
     missing = [column for column in columns if column not in header]
     if missing:
@@ -147,13 +176,21 @@ def _rows(path: Path, lines: Iterator[list[str]], columns: Sequence[str]) -> Ite
     for number, cells in enumerate(lines, start=2):
         if not any(cell.strip() for cell in cells):
             continue
-        if len(cells) > len(header):
-            raise DataError(f'"{path}", row {number}: has {len(cells)} cells, but the header has {len(header)}')
         padded = cells + [""] * (len(header) - len(cells))
-        yield Row(path, number, dict(zip(header, padded, strict=True)))
+        row = Row(path, number, dict(zip(header, padded, strict=False)))
+        if len(cells) > len(header):
+            refuse(row.error(f"has {len(cells)} cells, but the header has {len(header)}"))
+            continue
+        yield row
 
 
-def read_dynamic_labels(valence: Path, arousal: Path, key: str) -> dict[str, tuple[Row, DynamicLabels]]:
+def read_dynamic_labels(
+    valence: Path,
+    arousal: Path,
+    key: str,
+    refuse: Callable[[RowError], None] = _raise,
+    remark: Callable[[RowError], None] = _pass_over,
+) -> dict[str, tuple[Row, DynamicLabels]]:
     """Read time-continuous labels from one table per dimension, in the layout of emomusic and DEAM.
 
     Parameters
@@ -162,6 +199,10 @@ def read_dynamic_labels(valence: Path, arousal: Path, key: str) -> dict[str, tup
         Tables with columns `key`, ``sample_500ms``, ``sample_1000ms``, …; rows may end early.
     key : str
         Column that names the clip.
+    refuse : callable
+        Called with what makes a clip unusable; if it returns, the clip is left out.
+    remark : callable
+        Called with what is odd about a clip that is used nevertheless.
 
     Returns
     -------
@@ -172,35 +213,61 @@ def read_dynamic_labels(valence: Path, arousal: Path, key: str) -> dict[str, tup
     Raises
     ------
     DataError
-        If a table is malformed, or a clip stands in one of them only, or twice.
+        If a table as a whole is malformed; also, unless `refuse` prevents it, if a row is, or if a clip stands in one
+        of the tables only, or twice.
     """
-    by_clip = [_read_one_dimension(path, key) for path in (valence, arousal)]
+    refused: set[str] = set()
+
+    def note(error: RowError) -> None:
+        refused.add(error.row.cells[key].strip())
+        refuse(error)
+
+    by_clip = [_read_one_dimension(path, key, note) for path in (valence, arousal)]
     labels = {}
     for clip, (row, values) in by_clip[0].items():
+        if clip in refused:
+            continue
         if clip not in by_clip[1]:
-            raise row.error(f'clip {clip} is missing from "{arousal}"')
-        others = by_clip[1].pop(clip)[1]
+            note(row.error(f'clip {clip} is missing from "{arousal}"'))
+            continue
+        others = by_clip[1][clip][1]
         positions = sorted(values.keys() & others.keys())
         if not positions:
-            raise row.error(f'clip {clip} has no position in common with "{arousal}"')
+            note(row.error(f'clip {clip} has no position in common with "{arousal}"'))
+            continue
+        if len(positions) < max(len(values), len(others)):
+            remark(
+                row.error(
+                    f'clip {clip} has {len(values)} labels, but {len(others)} in "{arousal}"; '
+                    f"the {len(positions)} positions that both have are used"
+                )
+            )
         pairs = [(values[p], others[p]) for p in positions]
         labels[clip] = row, DynamicLabels(np.array(positions) / 1000, np.array(pairs, dtype=np.float32))
     for clip, (row, _) in by_clip[1].items():
-        raise row.error(f'clip {clip} is missing from "{valence}"')
+        if clip not in by_clip[0] and clip not in refused:
+            note(row.error(f'clip {clip} is missing from "{valence}"'))
     return labels
 
 
-def _read_one_dimension(path: Path, key: str) -> dict[str, tuple[Row, dict[int, float]]]:
+def _read_one_dimension(
+    path: Path, key: str, refuse: Callable[[RowError], None]
+) -> dict[str, tuple[Row, dict[int, float]]]:
+    rows = read_table(path, [key], refuse)
+    columns = sorted((int(match[1]), name) for name in rows[0].cells if (match := _SAMPLE_COLUMN.fullmatch(name)))
+    if not columns:
+        raise DataError(f'"{path}" has no column like sample_500ms')
+    names = [name for _, name in columns]
     labels: dict[str, tuple[Row, dict[int, float]]] = {}
-    for row in read_table(path, [key]):
-        columns = [(int(match[1]), name) for name in row.cells if (match := _SAMPLE_COLUMN.fullmatch(name))]
-        if not columns:
-            raise DataError(f'"{path}" has no column like sample_500ms')
-        columns.sort()
-        clip = row.text(key)
-        if clip in labels:
-            raise row.error(f"clip {clip} stands twice in the table")
-        values = row.dynamic_values([name for _, name in columns])
+    for row in rows:
+        try:
+            clip = row.text(key)
+            if clip in labels:
+                raise row.error(f"clip {clip} stands twice in the table")
+            values = row.dynamic_values(names)
+        except RowError as error:
+            refuse(error)
+            continue
         labels[clip] = row, {position: value for (position, _), value in zip(columns, values, strict=False)}
     return labels
 
