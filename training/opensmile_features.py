@@ -64,6 +64,7 @@ _STEPS_PER_FRAME = 50
 _BLOCK_FRAMES = 1200
 _LEAD_FRAMES = 20
 _TAIL_FRAMES = 2
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def _descriptor_names(order: str) -> list[str]:
@@ -189,7 +190,7 @@ def _numbers(path: Path, lines: Iterator[list[str]]) -> Iterator[tuple[int, list
             values = [float(cell) for cell in cells]
         except ValueError as error:
             raise DataError(f'"{path}", row {number}: holds something that is not a number') from error
-        if not np.isfinite(values).all():
+        if not all(abs(value) <= _LARGEST for value in values):  # NaN is not
             raise DataError(f'"{path}", row {number}: holds a number that is not finite')
         yield number, values
 

@@ -1,0 +1,84 @@
+"""The cache with any extractor: computed once, apart for different extractors, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.features import FloatArray, Frontend
+from training.clips import EVALUATION, Clip, StaticLabels
+from training.feature_cache import ExtractorCache, FeatureCache, FrontendExtractor
+from training.tables import DataError
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The number of bytes, in as many columns as wanted; notes in a file what it was asked for."""
+
+    log: Path
+    column_count: int = 1
+
+    @property
+    def key(self) -> bytes:
+        return bytes([self.column_count])
+
+    def __call__(self, source: Path, sound_font: Path) -> FloatArray:
+        content = source.read_bytes()
+        if not content:
+            raise DataError(f'"{source}" is empty')
+        with self.log.open("a") as log:
+            log.write(f"{source.name}\n")
+        return np.full((1, self.column_count), len(content), dtype=np.float32)
+
+
+def clips_of(folder: Path, contents: dict[str, bytes]) -> list[Clip]:
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [Clip("some", name, name, folder / name, EVALUATION, StaticLabels(0, 0)) for name in contents]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_is_computed_once(tmp_path: Path, jobs: int) -> None:
+    clips = clips_of(tmp_path, {"a": b"1", "b": b"22", "c": b"333"})
+    cache = ExtractorCache(tmp_path / "cache", Lengths(tmp_path / "log", 2))
+    for _ in range(2):
+        heard: list[int] = []
+        assert [values.tolist() for values in cache.load_all(clips, jobs, heard.append)] == [
+            [[1, 1]],
+            [[2, 2]],
+            [[3, 3]],
+        ]
+        assert sum(heard) == 3
+    assert sorted((tmp_path / "log").read_text().split()) == ["a", "b", "c"]
+
+
+def test_extractors_do_not_share_files(tmp_path: Path) -> None:
+    (clip,) = clips_of(tmp_path, {"a": b"1"})
+    caches = [ExtractorCache(tmp_path / "cache", Lengths(tmp_path / "log", columns)) for columns in (1, 2)]
+    assert [cache.load(clip.source).shape for cache in caches] == [(1, 1), (1, 2)]
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_was_computed_before_a_failure_is_kept(tmp_path: Path, jobs: int) -> None:
+    clips = clips_of(tmp_path, {"a": b"1", "b": b"22", "bad": b""})
+    cache = ExtractorCache(tmp_path / "cache", Lengths(tmp_path / "log"))
+    with pytest.raises(DataError, match='bad" is empty'):
+        cache.load_all(clips, jobs)
+    left = list((tmp_path / "cache").iterdir())
+    assert left
+    assert {path.name for path in left} <= {cache.path(clip.source).name for clip in clips}
+    assert [values.item() for values in cache.load_all(clips[:2], jobs)] == [1, 2]
+    assert sorted((tmp_path / "log").read_text().split()) == ["a", "b"]
+
+
+def test_the_frontends_files_keep_their_names(tmp_path: Path, frontend: Frontend) -> None:
+    (clip,) = clips_of(tmp_path, {"a": b"1"})
+    cache = FeatureCache(tmp_path, frontend)
+    assert cache.frontend is frontend
+    digest = hashlib.sha256(FrontendExtractor(frontend).key + hashlib.sha256(b"1").hexdigest().encode())
+    assert cache.path(clip.source) == tmp_path / f"{digest.hexdigest()[:40]}.npy"
