@@ -281,8 +281,11 @@ class CRNN(nn.Module):
             self.arousal = Branch(rows, parameters, members, outputs=1)
         else:
             self.both = Branch(rows, parameters, members, outputs=2)
-        self.branches = parameters.branches
         self.linear_path = LinearPath(members, input_columns) if linear_path else None
+
+    def branches(self) -> list[Branch]:
+        """Return the branch of valence and that of arousal, or the only one."""
+        return [self.valence, self.arousal] if hasattr(self, "valence") else [self.both]
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the networks.
@@ -304,10 +307,7 @@ class CRNN(nn.Module):
         if seen < x.shape[-1]:
             past = x[..., seen:].unsqueeze(2).expand(-1, -1, self.members, -1)
             rows = torch.cat([rows, past], dim=-1)
-        if self.branches == 2:
-            outputs = torch.cat([self.valence(rows), self.arousal(rows)], dim=-1)
-        else:
-            outputs = self.both(rows)
+        outputs = torch.cat([branch(rows) for branch in self.branches()], dim=-1)
         if self.linear_path is not None:
             outputs = outputs + self.linear_path(x)
         return torch.tanh(outputs)

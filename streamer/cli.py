@@ -32,6 +32,8 @@ _COMMANDS = {
     "devices": _Entry("streamer.commands.devices:devices", "List the devices that can be listened to."),
     "train": _Entry("training.commands:train", "Train a model from labelled music."),
     "evaluate": _Entry("training.commands:evaluate", "Measure a model on labelled music."),
+    "search": _Entry("training.paper.commands:search", "Search the paper's hyperparameters."),
+    "reproduce": _Entry("training.paper.commands:reproduce", "Print the paper's tables, ours beside them."),
 }
 
 

@@ -2,93 +2,140 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Any
 
 import click
 
-_DATA = click.option(
-    "--data",
-    "folder",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder with any of vgmidi, emomusic, emotify, 4q, emopia, or your own music (see training/DATA.md).",
-)
-_CACHE = click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    help="Folder for features.  [default: $MOODRING_CACHE, $XDG_CACHE_HOME/moodring or ~/.cache/moodring]",
-)
-_SOUND_FONT = click.option(
-    "--sound-font", type=click.Path(path_type=Path), help="What MIDI is rendered with.  [default: FluidR3_GM.sf2]"
-)
-_JOBS = click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=lambda: os.cpu_count() or 1,
-    show_default="one per core",
-    help="Processes that compute features.",
-)
+from training import options
+from training.paper.names import SYSTEMS
+
+LIVE = "live"
 
 
 @click.command()
-@_DATA
+@options.DATA
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint to write (.safetensors)."
 )
-@click.option("--name", help="Name of the model, which its estimates carry.  [default: the output's, less its suffix]")
 @click.option(
-    "--window", type=click.IntRange(2, 600), default=20, show_default=True, help="Frames the network hears at once."
+    "--system",
+    type=click.Choice((LIVE, *SYSTEMS)),
+    help="live: the recipe of the checkpoint that moodring ships; the others: the paper's systems (see "
+    "training/RESULTS.md).  [default: live, or what --config says]",
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Steps of training.  [default: the recipe's]")
-@click.option("--seed", type=int, default=0, show_default=True, help="What everything random follows from.")
+@options.FEATURES_OPTION
+@options.SEQUENCE_LENGTH
+@options.EPOCHS
+@options.CONFIG
+@click.option(
+    "--resume", is_flag=True, help="Go on with a training of one of the paper's systems that was interrupted."
+)
+@click.option("--name", help="Name of the model, which its estimates carry.  [default: the output's, less its suffix]")
+@click.option("--window", type=click.IntRange(2, 600), help="live: frames the network hears at once.  [default: 20]")
+@click.option("--steps", type=click.IntRange(min=1), help="live: steps of training.  [default: the recipe's]")
+@options.SEED
 @click.option(
     "--validation-fold",
     type=click.IntRange(1, 4),
-    help="Hold this fold of the development clips out too, and measure on it instead of on the evaluation clips: "
+    help="live: hold this fold of the development clips out too, and measure on it instead of on the evaluation clips: "
     "for making choices.",
 )
 @click.option("--licence", default="", help="Terms of use to note in the checkpoint.")
-@_CACHE
-@_SOUND_FONT
-@_JOBS
+@options.split_options
+@options.CACHE
+@options.SOUND_FONT
+@options.JOBS
 def train(
     folder: Path,
     output: Path,
+    system: str | None,
+    features: str | None,
+    sequence_length: int | None,
+    epochs: int | None,
+    config: Path | None,
+    resume: bool,
     name: str | None,
-    window: int,
+    window: int | None,
     steps: int | None,
     seed: int,
     validation_fold: int | None,
     licence: str,
+    split_name: str,
+    development_ids: Path | None,
+    evaluation_ids: Path | None,
+    skip_bad: bool,
     cache: Path | None,
     sound_font: Path | None,
     jobs: int,
 ) -> None:
     """Train a network on labelled music, measure it, and write a checkpoint.
 
-    The defaults are the recipe of the checkpoint that moodring ships.
-    """
-    from training.running import run_training
+    The defaults are the recipe of the checkpoint that moodring ships. With --system or --config, one of the systems
+    that the paper describes or compares with.
 
-    run_training(
-        folder,
+    \b
+    Examples:
+      moodring train --data FOLDER -o mine.safetensors
+      moodring train --data DEAM -o crnn.safetensors --system crnn --sequence-length 20
+      moodring train --data DEAM -o best.safetensors --config best.toml --resume
+    """
+    of_live = {"--window": window, "--steps": steps, "--validation-fold": validation_fold}
+    of_systems: dict[str, Any] = {
+        "--features": features,
+        "--sequence-length": sequence_length,
+        "--epochs": epochs,
+        "--resume": resume or None,
+        "--development-ids": development_ids,
+        "--evaluation-ids": evaluation_ids,
+        "--skip-bad": skip_bad or None,
+    }
+    if system == LIVE or (system is None and config is None):
+        _refuse(of_systems, f"is for the paper's systems: add --system {'|'.join(SYSTEMS)}")
+        if config is not None:
+            raise click.UsageError("--config is for the paper's systems, not for --system live")
+        from training.running import run_training
+
+        run_training(
+            folder,
+            output,
+            name=name or output.stem,
+            window=window or 20,
+            steps=steps,
+            seed=seed,
+            validation_fold=validation_fold,
+            licence=licence,
+            cache=cache,
+            sound_font=sound_font,
+            jobs=jobs,
+        )
+        return
+    _refuse(of_live, "is for --system live")
+    from training.paper.configuration import read_toml
+    from training.paper.running import make_request, run_system_training
+
+    given = {"system": system, "features": features, "sequence_length": sequence_length, "epochs": epochs}
+    choices = (read_toml(config) if config else {}) | {key: value for key, value in given.items() if value is not None}
+    run_system_training(
+        make_request(folder, split_name, development_ids, evaluation_ids, skip_bad, cache, sound_font, jobs),
         output,
+        choices,
         name=name or output.stem,
-        window=window,
-        steps=steps,
         seed=seed,
-        validation_fold=validation_fold,
+        resume=resume,
         licence=licence,
-        cache=cache,
-        sound_font=sound_font,
-        jobs=jobs,
     )
+
+
+def _refuse(values: dict[str, Any], reason: str) -> None:
+    for option, value in values.items():
+        if value is not None:
+            raise click.UsageError(f"{option} {reason}")
 
 
 @click.command()
 @click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
-@_DATA
+@options.DATA
 @click.option(
     "--lag",
     type=click.FloatRange(min=0),
@@ -101,9 +148,10 @@ def train(
     "--worst", type=click.IntRange(min=0), default=0, help="Also list so many clips per data set, worst first."
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
-@_CACHE
-@_SOUND_FONT
-@_JOBS
+@options.split_options
+@options.CACHE
+@options.SOUND_FONT
+@options.JOBS
 def evaluate(
     checkpoint: Path | None,
     folder: Path,
@@ -111,11 +159,29 @@ def evaluate(
     baseline: bool,
     worst: int,
     json_path: Path | None,
+    split_name: str,
+    development_ids: Path | None,
+    evaluation_ids: Path | None,
+    skip_bad: bool,
     cache: Path | None,
     sound_font: Path | None,
     jobs: int,
 ) -> None:
-    """Measure CHECKPOINT (or the one that moodring ships) on the held-out clips of labelled music."""
+    """Measure CHECKPOINT (or the one that moodring ships) on the held-out clips of labelled music.
+
+    What can be streamed is measured as a live stream would hear it; the paper's other systems in sequences, as the
+    paper does.
+    """
+    from training.paper.system_file import is_system_file
+
+    if checkpoint is not None and is_system_file(checkpoint):
+        if lag or baseline or worst:
+            raise click.UsageError("--lag, --baseline and --worst are for models that can be streamed")
+        from training.paper.running import make_request, run_system_evaluation
+
+        request = make_request(folder, split_name, development_ids, evaluation_ids, skip_bad, cache, sound_font, jobs)
+        run_system_evaluation(checkpoint, request, json_path)
+        return
     from training.running import run_evaluation
 
     run_evaluation(

@@ -7,12 +7,10 @@ be invalidated, and it may be deleted at any time. Files appear whole or not at 
 
 from __future__ import annotations
 
-import concurrent.futures.process
+import concurrent.futures
 import hashlib
 import json
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,12 +22,11 @@ import numpy as np
 from model.features import FloatArray, Frontend
 from training.audio import RENDER_GAIN, SOUND_FONT, is_midi, read_frames
 from training.clips import Clip
+from training.processes import worker_pool
 from training.tables import DataError
 
 _LAYOUT = 1
 """Raised when the arithmetic changes in a way that the parameters do not show."""
-
-_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def default_folder() -> Path:
@@ -145,41 +142,57 @@ class ExtractorCache:
         DataError
             If a file cannot be decoded, or the cache cannot be written.
         """
-        missing = [clip.source for clip in clips if not self.path(clip.source).is_file()]
-        heard(len(clips) - len(missing))
-        if jobs > 1 and len(missing) > 1:
-            self._compute(missing, jobs, heard)
-        else:
-            for source in missing:
-                self.load(source)
-                heard(1)
+        for error in self.fill(clips, jobs, heard).values():
+            raise error
         return [self.load(clip.source) for clip in clips]
 
-    def _compute(self, sources: Sequence[Path], jobs: int, heard: Callable[[int], None]) -> None:
-        # set in the parent, because a child's BLAS reads them when numpy is imported; one thread per process, or the
-        # processes' small matrix products would wait for each other
-        before = {name: os.environ.get(name) for name in _BLAS_THREADS}
-        os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
-        try:
-            with concurrent.futures.ProcessPoolExecutor(
-                jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(self,)
-            ) as pool:
-                futures = [pool.submit(_work, source) for source in sources]
+    def fill(
+        self, clips: Sequence[Clip], jobs: int = 1, heard: Callable[[int], None] = lambda _: None
+    ) -> dict[Path, DataError]:
+        """Compute what is missing in parallel; one bad file stops none of the others.
+
+        Parameters
+        ----------
+        clips : sequence of Clip
+        jobs : int
+            Processes that compute.
+        heard : callable
+            Called with the number of clips that are done with.
+
+        Returns
+        -------
+        dict
+            What is wrong with the files that could not be decoded.
+
+        Raises
+        ------
+        DataError
+            If a process was killed.
+        """
+        missing = [clip.source for clip in clips if not (clip.source.is_file() and self.path(clip.source).is_file())]
+        heard(len(clips) - len(missing))
+        if jobs > 1 and len(missing) > 1:
+            return self._compute(missing, jobs, heard)
+        failures = {}
+        for source in missing:
+            try:
+                self.load(source)
+            except DataError as error:
+                failures[source] = error
+            heard(1)
+        return failures
+
+    def _compute(self, sources: Sequence[Path], jobs: int, heard: Callable[[int], None]) -> dict[Path, DataError]:
+        failures = {}
+        with worker_pool(jobs, "computes features", _start_worker, self) as pool:
+            futures = {pool.submit(_work, source): source for source in sources}
+            for future in concurrent.futures.as_completed(futures):
                 try:
-                    for future in concurrent.futures.as_completed(futures):
-                        future.result()
-                        heard(1)
-                except concurrent.futures.process.BrokenProcessPool as error:
-                    raise DataError("a process that computes features was killed; try fewer --jobs") from error
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
+                    future.result()
+                except DataError as error:
+                    failures[futures[future]] = error
+                heard(1)
+        return failures
 
 
 @dataclass(frozen=True)
@@ -242,8 +255,6 @@ _worker_cache: ExtractorCache
 def _start_worker(cache: ExtractorCache) -> None:
     global _worker_cache
     _worker_cache = cache
-    # Ctrl-C reaches every process of the terminal; the parent alone answers it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _work(source: Path) -> None:

@@ -13,7 +13,8 @@ from training.tables import DataError
 SPLITS = ("mediaeval2015", "deam")
 """The built-in splits, by the names that `split` takes."""
 
-_FULL_SONGS = frozenset(str(number) for number in range(2001, 2059))
+FULL_SONGS = frozenset(str(number) for number in range(2001, 2059))
+"""The evaluation songs of MediaEval 2015, and of the paper."""
 _EXCERPTS = frozenset(str(number) for number in range(1, 2001))
 
 
@@ -76,7 +77,7 @@ def split(name: str = "mediaeval2015", development: Path | None = None, evaluati
     if name not in SPLITS:
         raise DataError(f"there is no split {name!r}; there are {', '.join(SPLITS)}")
     lines: dict[str, tuple[Path, int]] = {}
-    parts = [_mediaeval2015() if name == "mediaeval2015" else _EXCERPTS, _FULL_SONGS]
+    parts = [_mediaeval2015() if name == "mediaeval2015" else _EXCERPTS, FULL_SONGS]
     for place, path in enumerate((development, evaluation)):
         if path is not None:
             ids = read_ids(path)

@@ -25,6 +25,17 @@ NAME = "own music"
 LABEL_FILES = ("labels.csv", "valence.csv", "arousal.csv")
 
 
+def is_layout(folder: Path) -> bool:
+    """Tell whether a folder looks like this layout, and not like another one's ``arousal.csv`` and ``valence.csv``."""
+    if (folder / "labels.csv").is_file():
+        return (folder / "audio").is_dir()
+    try:
+        with (folder / "valence.csv").open(encoding="utf-8-sig", errors="replace") as file:
+            return file.readline().split(",")[0].strip() == "file"
+    except OSError:
+        return False
+
+
 def load(folder: Path) -> list[Clip]:
     """Load the clips.
 

@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from model.crnn import CRNNParameters
+from training.paper.names import FEATURES, SYSTEMS
 from training.tables import DataError
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-SYSTEMS = ("crnn", "crnn-nb", "dblstm-fusion", "ensemble")
-FEATURES = ("logmel", "opensmile")
-SEQUENCE_LENGTHS = (60, 30, 20, 10)
-"""Those that the paper compares, in frames of 500 ms, in the order of its tables."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,12 @@ class Regressor:
         machine = SVR(kernel="poly", degree=KERNEL_DEGREE, gamma=1 / n, coef0=1.0, C=_PENALTY, epsilon=_EPSILON)
         machine.fit(z, labels)
         network = MLPRegressor(
-            (HIDDEN_NODES,), activation="tanh", alpha=1.0, early_stopping=True, max_iter=_ITERATIONS, random_state=seed
+            hidden_layer_sizes=(HIDDEN_NODES,),
+            activation="tanh",
+            alpha=1.0,
+            early_stopping=True,
+            max_iter=_ITERATIONS,
+            random_state=seed,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

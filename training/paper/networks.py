@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -60,11 +62,14 @@ class StandardisedNetwork(nn.Module):
         Inputs per frame.
     body : Module
         Shape (batch, time, columns) to (batch, time, 2).
+    limit : float
+        Standard deviations at which inputs are cut off.
     """
 
-    def __init__(self, columns: int, body: nn.Module) -> None:
+    def __init__(self, columns: int, body: nn.Module, limit: float = math.inf) -> None:
         super().__init__()
         self.body = body
+        self._limit = limit
         self.register_buffer("input_mean", torch.zeros(columns))
         self.register_buffer("input_std", torch.ones(columns))
         self.input_mean: Tensor
@@ -78,19 +83,20 @@ class StandardisedNetwork(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map shape (batch, time, columns) to valence and arousal, shape (batch, time, 2)."""
-        # the far ends of openSMILE's features would otherwise reach hundreds of standard deviations
-        standardised = ((inputs - self.input_mean) / self.input_std).clamp(-_LARGEST_INPUT, _LARGEST_INPUT)
-        output: Tensor = self.body(standardised)
+        standardised = (inputs - self.input_mean) / self.input_std
+        output: Tensor = self.body(standardised.clamp(-self._limit, self._limit))
         return output
 
 
 _SMALLEST_STD = 1e-6
-_LARGEST_INPUT = 10.0
+_LIMIT = {"logmel": math.inf, "opensmile": 10.0}
+"""The far ends of some of openSMILE's features lie hundreds of standard deviations away."""
 
 
 def crnn(configuration: Configuration, columns: int) -> StandardisedNetwork:
     """Return an untrained CRNN, with one branch or with two."""
-    return StandardisedNetwork(columns, _PaperCRNN(columns, configuration.crnn_parameters()))
+    body = _PaperCRNN(columns, configuration.crnn_parameters())
+    return StandardisedNetwork(columns, body, _LIMIT[configuration.features])
 
 
 def dblstm(configuration: Configuration, columns: int, layers: int | None = None) -> StandardisedNetwork:
@@ -98,7 +104,7 @@ def dblstm(configuration: Configuration, columns: int, layers: int | None = None
     body = DeepBidirectionalLSTM(
         columns, layers or configuration.lstm_layers, configuration.lstm_units, configuration.dropout
     )
-    return StandardisedNetwork(columns, body)
+    return StandardisedNetwork(columns, body, _LIMIT[configuration.features])
 
 
 def parameter_count(network: nn.Module) -> int:

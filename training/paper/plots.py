@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import metrics
-from training.paper.configuration import SEQUENCE_LENGTHS
+from training.paper.names import SEQUENCE_LENGTHS
 from training.paper.published import TABLE_1
 from training.paper.results import RunResult, select, spreads
 from training.paper.scores import Labels, Yardsticks
@@ -38,7 +38,7 @@ def curves_figure(
     labels: Labels,
     estimates: Labels,
     training_mean: NDArray[np.floating],
-    first_label: float = 15.0,
+    first_positions: Sequence[float],
 ) -> Figure:
     """Draw annotated and predicted curves of the songs that are estimated best, middling and worst.
 
@@ -52,8 +52,8 @@ def curves_figure(
         One array per song, valence first.
     training_mean : ndarray, shape (2,)
         What the mean predictor says.
-    first_label : float
-        Where in the songs the first label stands, in seconds; in DEAM at 15 s.
+    first_positions : sequence of float
+        Where in each song its first label stands, in seconds.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def curves_figure(
     largest = max(float(np.abs(rows[song]).max()) for song in chosen.values() for rows in (labels, estimates))
     limit = np.ceil(max(largest, 0.25) * 4) / 4
     for row, (rank, song) in zip(grid, chosen.items(), strict=True):
-        time = first_label + _FRAME_DURATION * np.arange(len(labels[song]))
+        time = first_positions[song] + _FRAME_DURATION * np.arange(len(labels[song]))
         error = _errors_per_song([labels[song]], [estimates[song]])[0]
         for i, (axes, dimension) in enumerate(zip(row, DIMENSIONS, strict=True)):
             axes.axhline(training_mean[i], color=_GREY, linewidth=1, linestyle=":", label="mean predictor")

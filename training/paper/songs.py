@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
+FRAME_DURATION = 0.5
+"""Seconds; labels come twice a second (the paper, section 3.1)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Song:
@@ -29,11 +32,14 @@ class Song:
         Features of consecutive frames, not standardised.
     labels : ndarray of float32, shape (frames, 2)
         Valence and arousal of the same frames.
+    first_position : float
+        End of the first frame, in seconds from the song's beginning.
     """
 
     name: str
     inputs: FloatArray
     labels: FloatArray
+    first_position: float = FRAME_DURATION
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together.

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from training.paper import networks
-from training.paper.configuration import SEQUENCE_LENGTHS, Configuration
+from training.paper.configuration import Configuration
 from training.paper.fitting import ElasticNet, Epoch, Schedule, estimate, fit
 from training.paper.fusion import Fusion, cross_fitted
+from training.paper.names import SEQUENCE_LENGTHS
 from training.paper.songs import FloatArray, Song, by_name_hash, hold_out
 from training.tables import DataError
 
@@ -94,6 +95,7 @@ def train_system(
     state: Path | None = None,
     resume: bool = False,
     told: Told = lambda part, epoch: None,
+    keep_interrupted: bool = False,
 ) -> TrainedSystem:
     """Train a system.
 
@@ -110,6 +112,8 @@ def train_system(
         Go on from there.
     told : callable
         See `Told`.
+    keep_interrupted : bool
+        On Ctrl-C, return a system of one network as it is at its best epoch.
 
     Returns
     -------
@@ -120,7 +124,8 @@ def train_system(
     DataError
         If there are too few songs, or the state cannot be used.
     KeyboardInterrupt
-        Passed on, if there is nothing whole yet: a system of several networks, or no epoch.
+        Passed on, unless it was to be kept and there is something whole: not with several networks, nor before the
+        first epoch's end.
     """
     c = configuration
     needed = 2 if c.system != "dblstm-fusion" else len(FUSION_LENGTHS) + 2
@@ -155,7 +160,7 @@ def train_system(
         try:
             fit_part(c.system, network, training, validation, c.sequence_length)
         except KeyboardInterrupt:
-            if not epochs[c.system]:
+            if not (keep_interrupted and epochs[c.system]):
                 raise
         components.append(Component(network, c.sequence_length))
     elif c.system == "ensemble":

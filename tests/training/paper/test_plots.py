@@ -40,7 +40,7 @@ def test_curves_are_of_the_best_middling_and_worst_song(songs: tuple[list[np.nda
     time, values = np.asarray(annotated.get_xdata()), np.asarray(annotated.get_ydata())
     np.testing.assert_allclose(time[[0, 1, -1]], [15.0, 15.5, 34.5])
     np.testing.assert_allclose(values, songs[0][1][:, 1])
-    one = curves_figure("CRNN", ["only"], songs[0][:1], songs[1][:1], MEAN, first_label=0.5)
+    one = curves_figure("CRNN", ["only"], songs[0][:1], songs[1][:1], MEAN, [0.5])
     assert one.axes[0].get_xlim()[0] == 0.5
 
 

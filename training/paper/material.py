@@ -1,0 +1,203 @@
+"""From a folder of labelled music to the songs of both parts: labels, features, and what had to be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from model.errors import MoodringError
+from model.features import Frontend, build_frontend
+from training.audio import MIDI_SUFFIXES, SOUND_FONT
+from training.clips import DEVELOPMENT, EVALUATION, Clip, DynamicLabels
+from training.datasets import deam, own_music, vgmidi
+from training.feature_cache import ExtractorCache, FrontendExtractor, default_folder
+from training.opensmile_features import OpensmileExtractor, read_features_csv
+from training.paper.songs import FRAME_DURATION, Division, FloatArray, Song
+from training.paper.streamable import COLUMNS
+from training.tables import DataError
+from training.workspace import progress_bar
+
+_DEAM_FOLDERS = ("DEAM", "deam")
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to read, and how; the attributes are the command line's.
+
+    Attributes
+    ----------
+    folder : Path
+        DEAM as it is unpacked or laid flat, VGMIDI, a folder with one of them by name, or one's own music.
+    split : deam.Split
+        Songs of DEAM for each part.
+    skip_bad : bool
+        Go on without the songs that something is wrong with.
+    cache : Path, optional
+        Folder for features.
+    sound_font : Path
+        What MIDI is rendered with.
+    jobs : int
+        Processes that compute features.
+    """
+
+    folder: Path
+    split: deam.Split
+    skip_bad: bool = False
+    cache: Path | None = None
+    sound_font: Path = SOUND_FONT
+    jobs: int = 1
+
+
+def read_division(request: Request, features: str, console: Console) -> Division:
+    """Read the songs of both parts with their features, showing progress.
+
+    Parameters
+    ----------
+    request : Request
+    features : str
+        ``logmel`` or ``opensmile``. For DEAM, openSMILE's features come from its own tables where they are there.
+    console : Console
+        Where progress is shown, and what was left out.
+
+    Returns
+    -------
+    Division
+
+    Raises
+    ------
+    DataError
+        If the folder holds nothing known, something in it is wrong, or a part has no song.
+    MoodringError
+        If a package is missing.
+    """
+    clips = _clips(request, "features" if features == "opensmile" else "audio", console)
+    songs: dict[str, Song] = {}
+    wrong: list[str] = []
+    if any(not _is_table(clip) for clip in clips):
+        _compute(request, features, [clip for clip in clips if not _is_table(clip)], console)
+    for clip in clips:
+        try:
+            songs[clip.name] = _from_table(clip) if _is_table(clip) else _from_audio(clip, request, features)
+        except DataError as error:
+            wrong.append(str(error))
+    if wrong and not request.skip_bad:
+        raise DataError("\n".join([*wrong[:_SHOWN], *_rest(wrong), "add --skip-bad to go on without these songs"]))
+    for text in wrong:
+        console.print(f"left out: {text}", soft_wrap=True, highlight=False, markup=False)
+    clips = [clip for clip in clips if clip.name in songs]
+    parts: dict[str, list[Song]] = {DEVELOPMENT: [], EVALUATION: []}
+    for clip in clips:
+        parts[clip.part].append(songs[clip.name])
+    for part, some in parts.items():
+        if not some:
+            raise DataError(f'"{request.folder}" has no {part} songs')
+    return Division(parts[DEVELOPMENT], parts[EVALUATION])
+
+
+def read_labels(request: Request, console: Console) -> Division:
+    """Read the songs' labels alone; their inputs are empty columns.
+
+    Raises
+    ------
+    DataError
+        As `read_division`, but audio is not needed.
+    """
+    clips = _clips(request, "labels", console)
+    parts: dict[str, list[Song]] = {DEVELOPMENT: [], EVALUATION: []}
+    for clip in clips:
+        assert isinstance(clip.labels, DynamicLabels)
+        values = clip.labels.values
+        first = float(clip.labels.positions[0])
+        parts[clip.part].append(Song(clip.name, np.empty((len(values), 0), dtype=np.float32), values, first))
+    return Division(parts[DEVELOPMENT], parts[EVALUATION])
+
+
+def has_material(request: Request) -> bool:
+    """Tell whether there is anything to compute features from, or features, beside the labels."""
+    suffixes = (*deam.AUDIO_SUFFIXES, *MIDI_SUFFIXES)
+    return any(
+        path.suffix.lower() in suffixes or (path.suffix == ".csv" and path.parent.name == "features")
+        for path in request.folder.rglob("*")
+    )
+
+
+def frontend() -> Frontend:
+    """Return the frontend that computes log-mel energies.
+
+    Raises
+    ------
+    MoodringError
+        If librosa is missing.
+    """
+    try:
+        return build_frontend()
+    except ImportError as error:
+        raise MoodringError("training needs librosa: install moodring[train]") from error
+
+
+def _clips(request: Request, need: str, console: Console) -> list[Clip]:
+    folder = request.folder
+    if not folder.is_dir():
+        raise DataError(f'there is no folder "{folder}"')
+    if (folder / "split.csv").is_file() and (folder / "midi").is_dir():
+        return vgmidi.load(folder)
+    if own_music.is_layout(folder):
+        clips = own_music.load(folder)
+        if not all(isinstance(clip.labels, DynamicLabels) for clip in clips):
+            raise DataError(f'"{folder}": the paper\'s systems need time-continuous labels, not labels.csv')
+        return clips
+    for name in (vgmidi.NAME, *_DEAM_FOLDERS):
+        if (folder / name).is_dir():
+            return _clips(replace(request, folder=folder / name), need, console)
+    loaded = deam.load(folder, request.split, request.skip_bad, need)
+    for problem in loaded.problems:
+        console.print(f"left out: {problem}", soft_wrap=True, highlight=False, markup=False)
+    return loaded.clips
+
+
+def _cache(request: Request, features: str) -> ExtractorCache:
+    extractor = OpensmileExtractor() if features == "opensmile" else FrontendExtractor(frontend())
+    return ExtractorCache(request.cache or default_folder(), extractor, request.sound_font)
+
+
+def _compute(request: Request, features: str, clips: Sequence[Clip], console: Console) -> None:
+    cache = _cache(request, features)
+    with progress_bar(console) as progress:
+        task = progress.add_task(f"{features} features", total=len(clips))
+        cache.fill(clips, request.jobs, lambda count: progress.advance(task, count))
+
+
+def _is_table(clip: Clip) -> bool:
+    return clip.source.suffix.lower() == ".csv"
+
+
+def _from_table(clip: Clip) -> Song:
+    assert isinstance(clip.labels, DynamicLabels)
+    rows = read_features_csv(clip.source)
+    return _song(clip, rows.values, rows.lay_out(clip.labels), float(rows.positions[0]))
+
+
+def _from_audio(clip: Clip, request: Request, features: str) -> Song:
+    assert isinstance(clip.labels, DynamicLabels)
+    cache = _cache(request, features)
+    rows = cache.load(clip.source)
+    if isinstance(cache.extractor, FrontendExtractor):
+        rows = rows[:, cache.extractor.frontend.parameters.columns[COLUMNS]]
+    return _song(clip, rows, clip.labels.per_frame(len(rows), FRAME_DURATION), FRAME_DURATION)
+
+
+def _song(clip: Clip, features: FloatArray, labels: FloatArray, first_position: float) -> Song:
+    labelled = np.flatnonzero(~np.isnan(labels).any(axis=1))
+    if len(labelled) == 0:
+        raise DataError(f'"{clip.source}" ends before its first label')
+    position = first_position + int(labelled[0]) * FRAME_DURATION
+    return Song(clip.name, np.ascontiguousarray(features[labelled]), labels[labelled], position)
+
+
+def _rest(lines: Sequence[str]) -> list[str]:
+    return [f"… and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []

@@ -1,0 +1,195 @@
+"""One training of one system with its figures, kept on disk, so that a series can be interrupted at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training.paper.configuration import Configuration
+from training.paper.fitting import Epoch
+from training.paper.results import RunResult, read_run, write_run
+from training.paper.scores import score
+from training.paper.songs import Division, FloatArray
+from training.paper.systems import Told, TrainedSystem, train_system
+from training.tables import DataError
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training to be done.
+
+    Attributes
+    ----------
+    configuration : Configuration
+    seed : int
+    """
+
+    configuration: Configuration
+    seed: int
+
+    @property
+    def sequence_length(self) -> int | None:
+        """Frames; None where a system has several."""
+        return self.configuration.sequence_length if self.configuration.system in ("crnn", "crnn-nb") else None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        c = self.configuration
+        length = f", {self.sequence_length} frames" if self.sequence_length else ""
+        return f"{c.system}, {c.features}{length}, seed {self.seed}"
+
+    def stem(self, songs_hash: str) -> str:
+        """Return the name of its files: another configuration or other songs give another name."""
+        c = self.configuration
+        content = json.dumps([c.to_json(), songs_hash], sort_keys=True).encode()
+        length = f"-{self.sequence_length}" if self.sequence_length else ""
+        return f"{c.system}-{c.features}{length}-seed{self.seed}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run came to: its figures, and what it says of the evaluation songs."""
+
+    run: Run
+    result: RunResult
+    estimates: list[FloatArray]
+
+
+def hash_songs(division: Division) -> str:
+    """Return the SHA-256, in hexadecimal, of all names, inputs and labels."""
+    digest = hashlib.sha256()
+    for songs in (division.development, division.evaluation):
+        for song in songs:
+            digest.update(song.name.encode())
+            digest.update(np.ascontiguousarray(song.inputs).tobytes())
+            digest.update(np.ascontiguousarray(song.labels).tobytes())
+    return digest.hexdigest()
+
+
+def perform(
+    run: Run, division: Division, songs_hash: str, folder: Path, told: Told = lambda part, epoch: None
+) -> Outcome:
+    """Do a run, or go on with it where it was interrupted, or read it if it has been done.
+
+    Parameters
+    ----------
+    run : Run
+    division : Division
+    songs_hash : str
+        See `hash_songs`.
+    folder : Path
+        Where its files are.
+    told : callable
+        See `training.paper.systems.Told`.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    DataError
+        If it cannot be trained, or its files cannot be read or written.
+    """
+    stem = run.stem(songs_hash)
+    kept = read_outcome(run, division, folder / stem)
+    if kept is not None:
+        return kept
+    torch.set_num_threads(1)
+    state = folder / f"{stem}.state"
+    seconds = _SecondsSpent(folder / f"{stem}.state" / "seconds.json")
+    try:
+        system = train_system(run.configuration, division.development, run.seed, state, resume=True, told=told)
+        estimates = system.estimate(division.evaluation)
+    finally:
+        seconds.note()
+    outcome = Outcome(run, summarise(run, system, division, estimates, seconds.spent), estimates)
+    _write_outcome(outcome, folder / stem)
+    shutil.rmtree(state, ignore_errors=True)
+    return outcome
+
+
+def summarise(
+    run: Run, system: TrainedSystem, division: Division, estimates: Sequence[FloatArray], seconds: float
+) -> RunResult:
+    """Return a trained system's figures, given its estimates of the evaluation songs."""
+    development = {song.name: song for song in division.development}
+    return RunResult(
+        run.configuration.system,
+        run.configuration.features,
+        run.sequence_length,
+        run.seed,
+        system.parameter_count,
+        sum(len(epochs) for epochs in system.epochs.values()),
+        round(seconds, 1),
+        score([development[name].labels for name in system.validation_songs], system.validation),
+        score([song.labels for song in division.evaluation], estimates),
+    )
+
+
+def read_outcome(run: Run, division: Division, stem: Path) -> Outcome | None:
+    """Read a run that has been done; None if it has not.
+
+    Raises
+    ------
+    DataError
+        If its files cannot be read or hold something else.
+    """
+    figures, curves = _paths(stem)
+    if not figures.is_file() or not curves.is_file():
+        return None
+    lengths = [len(song.labels) for song in division.evaluation]
+    try:
+        rows = np.load(curves, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f'cannot read "{curves}": remove it to do the run again') from error
+    if rows.shape != (sum(lengths), 2):
+        raise DataError(f'"{curves}" does not fit the songs: remove it to do the run again')
+    return Outcome(run, read_run(figures), np.split(rows, np.cumsum(lengths)[:-1]))
+
+
+def _write_outcome(outcome: Outcome, stem: Path) -> None:
+    figures, curves = _paths(stem)
+    try:
+        np.save(curves, np.concatenate(outcome.estimates), allow_pickle=False)
+    except OSError as error:
+        raise DataError(f'cannot write "{curves}": {error.strerror or error}') from error
+    write_run(figures, outcome.result)  # last: it says that the run is whole
+
+
+def _paths(stem: Path) -> tuple[Path, Path]:
+    return stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.npy")
+
+
+class _SecondsSpent:
+    """Seconds of training, those before an interruption included."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._started = time.monotonic()
+        try:
+            self._before = float(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            self._before = 0.0
+
+    @property
+    def spent(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+    def note(self) -> None:
+        if self._path.parent.is_dir():
+            self._path.write_text(json.dumps(self.spent), encoding="utf-8")
+
+
+def describe(part: str, epoch: Epoch) -> str:
+    """Return a line for a progress display."""
+    return f"{part}, epoch {epoch.number}: RMSE {epoch.valence:.3f} / {epoch.arousal:.3f}"

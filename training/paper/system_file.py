@@ -1,0 +1,148 @@
+"""A trained system as one safetensors file: the networks' weights, the fusion's arrays, JSON metadata. No code.
+
+What can be streamed, a CRNN on log-mel energies, is written as an ordinary checkpoint instead
+(`training.paper.streamable`). The metadata is one JSON object under the key ``moodring-system``::
+
+    {"version": 1, "configuration": {...}, "columns": 260, "training": {...}}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from training.paper import networks
+from training.paper.configuration import Configuration, configure
+from training.paper.fusion import Fusion, Regressor
+from training.paper.names import SEQUENCE_LENGTHS
+from training.paper.state import without_prefix
+from training.paper.systems import FUSION_LENGTHS, Component, TrainedSystem
+from training.tables import DataError
+
+VERSION = 1
+METADATA_KEY = "moodring-system"
+
+
+@dataclass(frozen=True)
+class SystemFile:
+    """What such a file holds.
+
+    Attributes
+    ----------
+    system : TrainedSystem
+        Without the estimates of its validation songs.
+    training : dict
+        How it was trained and how well it does, as a JSON object.
+    """
+
+    system: TrainedSystem
+    training: dict[str, Any]
+
+
+def is_system_file(path: Path) -> bool:
+    """Tell whether a file is a trained system rather than a checkpoint; False if it cannot be read at all."""
+    try:
+        with safe_open(path, framework="pt") as archive:
+            return METADATA_KEY in (archive.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
+def write_system(path: Path, system: TrainedSystem, training: dict[str, Any]) -> None:
+    """Write a system; an existing file is replaced in one step or not at all.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    for number, component in enumerate(system.components):
+        for name, value in component.network.state_dict().items():
+            tensors[f"component.{number}.{name}"] = value.detach().cpu().contiguous()
+    if system.fusion is not None:
+        for dimension in ("valence", "arousal"):
+            regressor = getattr(system.fusion, dimension)
+            for field in fields(Regressor):
+                array = np.array(getattr(regressor, field.name), dtype=np.float64)
+                tensors[f"fusion.{dimension}.{field.name}"] = torch.from_numpy(array)
+    metadata = {
+        "version": VERSION,
+        "configuration": system.configuration.to_json(),
+        "columns": len(system.components[0].network.input_mean),
+        "training": training,
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            temporary.write_bytes(save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)}))
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f'cannot write "{path}": {error.strerror or error}') from error
+
+
+def read_system(path: Path) -> SystemFile:
+    """Read a system.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, it is truncated, no such system, of another version, or does not fit together.
+    """
+    try:
+        with safe_open(path, framework="pt") as archive:
+            metadata = json.loads((archive.metadata() or {}).get(METADATA_KEY, "null"))
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (not a mapping)
+    except OSError as error:
+        raise DataError(f'cannot read "{path}": {error.strerror or error}') from error
+    except (SafetensorError, ValueError) as error:
+        raise DataError(f'"{path}" is truncated or not a safetensors file') from error
+    if not isinstance(metadata, dict) or metadata.get("version") != VERSION:
+        raise DataError(f'"{path}" is no trained system of version {VERSION}')
+    try:
+        configuration = configure(metadata["configuration"])
+        system = _rebuild(configuration, int(metadata["columns"]), tensors)
+        return SystemFile(system, dict(metadata["training"]))
+    except (DataError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f'"{path}" does not fit together: {reason[:200]}') from error
+
+
+def _rebuild(configuration: Configuration, columns: int, tensors: dict[str, Tensor]) -> TrainedSystem:
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise ValueError("a tensor holds NaN or infinity")
+    lengths = {"ensemble": SEQUENCE_LENGTHS, "dblstm-fusion": FUSION_LENGTHS}.get(
+        configuration.system, (configuration.sequence_length,)
+    )
+    build = networks.dblstm if configuration.system == "dblstm-fusion" else networks.crnn
+    components = []
+    for number, length in enumerate(lengths):
+        weights = without_prefix(f"component.{number}", tensors)
+        with torch.device("meta"):
+            expected = build(configuration, columns).state_dict()
+        # compared before memory is taken: the sizes come from the file
+        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in expected.items()}:
+            raise ValueError(f"the tensors of component {number} are missing, unknown or of another shape")
+        network = build(configuration, columns)
+        network.load_state_dict(weights)
+        network.eval()
+        components.append(Component(network, length))
+    fusion = None
+    if configuration.system == "dblstm-fusion":
+        fusion = Fusion(*(_regressor(without_prefix(f"fusion.{d}", tensors)) for d in ("valence", "arousal")))
+    return TrainedSystem(configuration, components, fusion)
+
+
+def _regressor(tensors: dict[str, Tensor]) -> Regressor:
+    return Regressor(**{field.name: tensors[field.name].numpy() for field in fields(Regressor)})
