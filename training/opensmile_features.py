@@ -13,11 +13,13 @@ Notes
 -----
 openSMILE is audEERING's and not free for every purpose; see `LICENCE`. moodring contains nothing of it.
 
+The deltas of the six pitch and voice quality descriptors fade with the time since the file began, about as 1/t, since
+openSMILE's cDeltaRegression, kept within voiced segments, sums up its norm over the file. They are left as they are.
+
 References
 ----------
-Weninger, Eyben, Schuller, Mortillaro, Scherer, "On the acoustics of emotion in audio: what speech, music, and sound
-have in common", Frontiers in Psychology 2013. Aljanaki, Yang, Soleymani, "Developing a benchmark for emotional analysis
-of music", PLOS ONE 2017.
+Weninger et al., "On the acoustics of emotion in audio: what speech, music, and sound have in common", Frontiers in
+Psychology 2013. Aljanaki, Yang, Soleymani, "Developing a benchmark for emotional analysis of music", PLOS ONE 2017.
 """
 
 from __future__ import annotations
@@ -59,8 +61,8 @@ _FRAME_LENGTH = 22050
 _STEPS_PER_SECOND = 100
 _STEPS_PER_FRAME = 50
 
-# openSMILE keeps all of a file's descriptors until its end; so a file of more than ten minutes is cut, and each piece
-# begins early enough for the filters and the pitch tracker to have settled
+# openSMILE keeps a file's descriptors until its end (90 MB a minute); so a longer one is cut, and each piece begins
+# early enough for the filters and the pitch tracker to have settled
 _BLOCK_FRAMES = 1200
 _LEAD_FRAMES = 20
 _TAIL_FRAMES = 2
@@ -160,9 +162,8 @@ def read_features_csv(path: Path) -> FeatureRows:
     frames = np.rint(table[:, 0] / FRAME_DURATION)
     wrong = (np.abs(table[:, 0] - frames * FRAME_DURATION) > 0.01) | (frames != frames[0] + np.arange(len(frames)))
     if frames[0] < 0 or wrong.any():
-        raise DataError(
-            f'"{path}", row {rows[int(np.argmax(wrong))][0]}: frameTime must go by steps of {FRAME_DURATION} s'
-        )
+        row = rows[int(np.argmax(wrong))][0]
+        raise DataError(f'"{path}", row {row}: frameTime must go by steps of {FRAME_DURATION} s')
     return FeatureRows((frames + 1) * FRAME_DURATION, table[:, order].astype(np.float32))
 
 
@@ -190,7 +191,7 @@ def _numbers(path: Path, lines: Iterator[list[str]]) -> Iterator[tuple[int, list
             values = [float(cell) for cell in cells]
         except ValueError as error:
             raise DataError(f'"{path}", row {number}: holds something that is not a number') from error
-        if not all(abs(value) <= _LARGEST for value in values):  # NaN is not
+        if not all(abs(value) <= _LARGEST for value in values):
             raise DataError(f'"{path}", row {number}: holds a number that is not finite')
         yield number, values
 
