@@ -172,6 +172,7 @@ def evaluate(
     What can be streamed is measured as a live stream would hear it; the paper's other systems in sequences, as the
     paper does.
     """
+    from training.datasets.deam_splits import split
     from training.paper.system_file import is_system_file
 
     if checkpoint is not None and is_system_file(checkpoint):
@@ -191,6 +192,8 @@ def evaluate(
         baseline=baseline,
         worst=worst,
         json_path=json_path,
+        deam_split=split(split_name, development_ids, evaluation_ids),
+        skip_bad=skip_bad,
         cache=cache,
         sound_font=sound_font,
         jobs=jobs,

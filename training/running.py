@@ -15,6 +15,7 @@ from model.features import build_frontend
 from training.audio import SOUND_FONT
 from training.baseline import RidgeBaseline
 from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
+from training.datasets.deam_splits import Split
 from training.feature_cache import FeatureCache, default_folder
 from training.recipe import Recipe, default_network
 from training.report import as_json, as_tables, worst_clips, write_json
@@ -124,6 +125,8 @@ def run_evaluation(
     baseline: bool = False,
     worst: int = 0,
     json_path: Path | None = None,
+    deam_split: Split | None = None,
+    skip_bad: bool = False,
     cache: Path | None = None,
     sound_font: Path | None = None,
     jobs: int = 1,
@@ -138,7 +141,7 @@ def run_evaluation(
     console = Console()
     checkpoint = load_checkpoint(path)
     frames = checkpoint.frames_of_lag(lag)
-    workspace = Workspace.open(folder, jobs, console)
+    workspace = Workspace.open(folder, jobs, console, deam_split, skip_bad)
     held_out = {name: [c for c in clips if c.part == EVALUATION] for name, clips in workspace.clips.items()}
     if not any(held_out.values()):
         raise DataError(f'"{folder}" has no held-out clips')

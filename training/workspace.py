@@ -14,6 +14,7 @@ from model.checkpoint import Checkpoint
 from model.features import FloatArray
 from training import datasets
 from training.clips import DEVELOPMENT, Clip
+from training.datasets.deam_splits import Split
 from training.evaluation import Result, evaluate, label_mean
 from training.feature_cache import FeatureCache
 from training.sampling import WindowSampler
@@ -42,15 +43,22 @@ class Workspace:
     console: Console
 
     @classmethod
-    def open(cls, folder: Path, jobs: int, console: Console) -> Workspace:
-        """Find and load the data sets below a folder, and say which are missing.
+    def open(
+        cls,
+        folder: Path,
+        jobs: int,
+        console: Console,
+        deam_split: Split | None = None,
+        skip_bad: bool = False,
+    ) -> Workspace:
+        """Find and load the data sets below a folder, and say which are missing; see `datasets.find`.
 
         Raises
         ------
         DataError
             If there are none, or one is malformed.
         """
-        found, missing = datasets.find(folder)
+        found, missing = datasets.find(folder, deam_split, skip_bad)
         if missing:
             console.print(f"not in {folder}, so left out: {', '.join(missing)}", soft_wrap=True, highlight=False)
         return cls({d.name: d for d in found}, {d.name: d.clips() for d in found}, jobs, console)

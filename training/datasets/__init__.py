@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.clips import Clip
-from training.datasets import emomusic, emopia, emotify, own_music, quadrants_4q, vgmidi
+from training.datasets import deam, emomusic, emopia, emotify, own_music, quadrants_4q, vgmidi
+from training.datasets.deam_splits import Split, split
 from training.tables import DataError
 
 
@@ -54,20 +55,24 @@ class DataSet:
 _MODULES = (vgmidi, emomusic, emotify, quadrants_4q, emopia)
 
 
-def find(folder: Path) -> tuple[list[DataSet], list[str]]:
+def find(folder: Path, deam_split: Split | None = None, skip_bad: bool = False) -> tuple[list[DataSet], list[str]]:
     """Find the data sets below a folder.
 
     Parameters
     ----------
     folder : Path
-        Has any of the folders ``vgmidi``, ``emomusic``, ``emotify``, ``4q``, ``emopia``, or the layout of
-        `own_music`.
+        Has any of the folders ``vgmidi``, ``emomusic``, ``emotify``, ``4q``, ``emopia``, ``deam``; or is itself one of
+        these, or the layout of `own_music`.
+    deam_split : Split, optional
+        Songs of DEAM for each part; `deam_splits.split`'s default if not given.
+    skip_bad : bool
+        Leave songs of DEAM out that something is wrong with.
 
     Returns
     -------
     found : list of DataSet
     missing : list of str
-        Names of those that are not there (never that of `own_music`).
+        Names of those that are not there (never that of `own_music` or `deam`).
 
     Raises
     ------
@@ -81,8 +86,19 @@ def find(folder: Path) -> tuple[list[DataSet], list[str]]:
         for module in _MODULES
         if (folder / module.NAME).is_dir()
     ]
+    for module in _MODULES:
+        if folder.name == module.NAME and all((folder / name).is_file() for name in module.LABEL_FILES):
+            return [DataSet(module.NAME, folder, module.LABEL_FILES, module.load)], []
     missing = [module.NAME for module in _MODULES if not (folder / module.NAME).is_dir()]
-    if any((folder / name).is_file() for name in own_music.LABEL_FILES):
+    deam_folder = next((f for f in (folder / "deam", folder / "DEAM", folder) if deam.is_here(f)), None)
+    if deam_folder is not None:
+        songs = deam_split or split()
+
+        def load_deam(folder: Path) -> list[Clip]:
+            return deam.load(folder, songs, skip_bad).clips
+
+        found.append(DataSet(deam.NAME, deam_folder, deam.label_files(deam_folder), load_deam))
+    if own_music.is_layout(folder):
         found.append(DataSet(own_music.NAME, folder, own_music.LABEL_FILES, own_music.load))
     if not found:
         raise DataError(

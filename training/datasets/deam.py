@@ -112,6 +112,12 @@ def is_here(folder: Path) -> bool:
         return False
 
 
+def label_files(folder: Path) -> list[str]:
+    """Return the tables of labels that are there, as paths below the folder."""
+    pairs = (_find(folder, _TABLES), _find(folder, _TASK_TABLES))
+    return [str(table.relative_to(folder)) for pair in pairs if pair for table in pair]
+
+
 def load(folder: Path, split: Split, skip_bad: bool = False, need: str = "audio") -> Loaded:
     """Load the songs of a split.
 
