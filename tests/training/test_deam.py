@@ -173,8 +173,11 @@ def test_audio_without_labels_is_told_and_no_more(tree: Path) -> None:
 
 def test_features_are_preferred_where_they_are_wanted(tree: Path) -> None:
     write_audio(tree / "features", ["3.csv", "2001.csv"])
-    clips = deam.load(tree, SPLIT, need="features").clips
-    assert [clip.source.name for clip in clips] == ["3.csv", "4.mp3", "2001.csv"]
+    loaded = deam.load(tree, SPLIT, need="features")
+    assert [clip.source.name for clip in loaded.clips] == ["3.csv", "4.mp3", "2001.csv"]
+    assert texts(loaded, fatal=False) == [
+        f'"{tree / "features"}": lacks 1 song (4), whose features are computed from the audio instead'
+    ]
     (tree / "MEMD_audio" / "4.mp3").unlink()
     with pytest.raises(DataError, match=r"song 4 has no audio .* and no features \(4.csv\)"):
         deam.load(tree, SPLIT, need="features")
@@ -238,7 +241,7 @@ def test_songs_of_the_split_that_are_nowhere(tree: Path, tmp_path: Path) -> None
     larger = Split(SPLIT.development | {"5", "6"}, SPLIT.evaluation)
     loaded = deam.load(tree, larger)
     assert len(loaded.clips) == 3
-    assert texts(loaded, fatal=False)[0].endswith('valence.csv": lacks 2 songs of the split: 5, 6')
+    assert texts(loaded, fatal=False)[0].endswith('valence.csv": lacks 2 songs (5, 6) of the split')
     assert not deam.load(tree, split("deam")).problems
 
     ids = tmp_path / "ids.txt"

@@ -171,6 +171,9 @@ def load(folder: Path, split: Split, skip_bad: bool = False, need: str = "audio"
             problems.append(Problem(row.table, row.line, f"song {song} has {sources.wanted(song)}"))
         else:
             clips.append(Clip(NAME, song, song, source, part, values))
+    if computed := [clip.name for clip in clips if sources.folder.name == _FEATURES and clip.source.suffix != ".csv"]:
+        text = f"lacks {_some(computed)}, whose features are computed from the audio instead"
+        problems.append(Problem(sources.folder, None, text, fatal=False))
     labelled = main.songs | of_task
     problems += [
         Problem(path, None, "has no labels, and is not used", fatal=False)
@@ -204,9 +207,12 @@ def _missing(songs: frozenset[str], split: Split, table: Path) -> list[Problem]:
     ]
     others = sorted(songs - split.lines.keys(), key=lambda song: (len(song), song))
     if others and split.whole:
-        text = f"lacks {len(others)} songs of the split: {', '.join(others[:5])}{', …' if len(others) > 5 else ''}"
-        problems.append(Problem(table, None, text, fatal=False))
+        problems.append(Problem(table, None, f"lacks {_some(others)} of the split", fatal=False))
     return problems
+
+
+def _some(songs: Sequence[str]) -> str:
+    return f"{len(songs)} song{'s'[: len(songs) > 1]} ({', '.join(songs[:5])}{', …' if len(songs) > 5 else ''})"
 
 
 def _find(folder: Path, layouts: Sequence[tuple[Path, Path]]) -> tuple[Path, Path] | None:
