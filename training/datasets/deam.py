@@ -212,7 +212,8 @@ def _missing(songs: frozenset[str], split: Split, table: Path) -> list[Problem]:
 
 
 def _some(songs: Sequence[str]) -> str:
-    return f"{len(songs)} song{'s'[: len(songs) > 1]} ({', '.join(songs[:5])}{', …' if len(songs) > 5 else ''})"
+    noun = "song" if len(songs) == 1 else "songs"
+    return f"{len(songs)} {noun} ({', '.join(songs[:5])}{', …' if len(songs) > 5 else ''})"
 
 
 def _find(folder: Path, layouts: Sequence[tuple[Path, Path]]) -> tuple[Path, Path] | None:
