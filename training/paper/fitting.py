@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.paper.songs import FloatArray, Place, Song, cut
+from training.paper.songs import FloatArray, Place, Song, cut, songs_digest
 from training.paper.state import (
     State,
     module_tensors,
     optimiser_tensors,
     read_state,
     restore_optimiser,
+    tensors_digest,
     without_prefix,
     write_state,
 )
@@ -118,6 +120,7 @@ def fit(
     state: Path | None = None,
     resume: bool = False,
     told: Callable[[Epoch], None] = lambda _: None,
+    settings: Mapping[str, Any] | None = None,
 ) -> list[Epoch]:
     """Train a network until the validation songs gain no more.
 
@@ -138,6 +141,9 @@ def fit(
         Go on from `state` if it is there.
     told : callable
         Called after every epoch, those of a resumed run included.
+    settings : mapping, optional
+        What the outcome depends on besides all this, the network's dropout for one, as a JSON object: a state that
+        was written under other settings is refused.
 
     Returns
     -------
@@ -153,7 +159,9 @@ def fit(
     fingerprint = {
         "schedule": asdict(schedule),
         "seed": seed,
-        "songs": [[song.name for song in songs] for songs in (training, validation)],
+        "settings": dict(settings or {}),
+        "songs": [songs_digest(songs) for songs in (training, validation)],
+        "initial_weights": tensors_digest(network.state_dict()),
     }
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)

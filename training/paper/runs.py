@@ -17,7 +17,7 @@ from training.paper.configuration import Configuration
 from training.paper.fitting import Epoch
 from training.paper.results import RunResult, read_run, write_run
 from training.paper.scores import score
-from training.paper.songs import Division, FloatArray
+from training.paper.songs import Division, FloatArray, songs_digest
 from training.paper.systems import Told, TrainedSystem, train_system
 from training.tables import DataError
 
@@ -65,14 +65,9 @@ class Outcome:
 
 
 def hash_songs(division: Division) -> str:
-    """Return the SHA-256, in hexadecimal, of all names, inputs and labels."""
-    digest = hashlib.sha256()
-    for songs in (division.development, division.evaluation):
-        for song in songs:
-            digest.update(song.name.encode())
-            digest.update(np.ascontiguousarray(song.inputs).tobytes())
-            digest.update(np.ascontiguousarray(song.labels).tobytes())
-    return digest.hexdigest()
+    """Return a hash, in hexadecimal, of all names, inputs and labels, and of who is in which part."""
+    parts = [songs_digest(division.development), songs_digest(division.evaluation)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def perform(

@@ -125,3 +125,13 @@ def hold_out(songs: Sequence[Song], share: float) -> tuple[list[Song], list[Song
 def by_name_hash(songs: Sequence[Song]) -> list[Song]:
     """Return songs in an order that has nothing to do with their content, and is always the same."""
     return sorted(songs, key=lambda song: hashlib.sha256(song.name.encode()).digest())
+
+
+def songs_digest(songs: Sequence[Song]) -> str:
+    """Return the SHA-256, in hexadecimal, of all names, inputs and labels."""
+    digest = hashlib.sha256()
+    for song in songs:
+        digest.update(f"{song.name!r} {song.inputs.shape}".encode())
+        digest.update(np.ascontiguousarray(song.inputs).tobytes())
+        digest.update(np.ascontiguousarray(song.labels).tobytes())
+    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from training.tables import DataError
 
 _KEY = "moodring-state"
+_HASH_KEY = "sha256"
 
 
 @dataclass
@@ -48,7 +50,8 @@ def write_state(path: Path, state: State) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
-                file.write(save(tensors, {_KEY: json.dumps(state.notes)}))
+                notes = json.dumps(state.notes)
+                file.write(save(tensors, {_KEY: notes, _HASH_KEY: _digest(tensors, notes)}))
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -64,17 +67,32 @@ def read_state(path: Path) -> State:
     Raises
     ------
     DataError
-        If the file cannot be read or is no such state.
+        If the file cannot be read, is no such state, or is not as it was written.
     """
     try:
         with safe_open(path, framework="pt") as archive:
-            notes = json.loads((archive.metadata() or {})[_KEY])
+            metadata = archive.metadata() or {}
             tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (not a mapping)
+        if metadata[_HASH_KEY] != _digest(tensors, metadata[_KEY]):
+            raise ValueError("the content has changed")
     except OSError as error:
         raise DataError(f'cannot read the training state "{path}": {error.strerror or error}') from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f'"{path}" is no training state; remove it to start again') from error
-    return State(tensors, notes)
+    return State(tensors, json.loads(metadata[_KEY]))
+
+
+def tensors_digest(tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256, in hexadecimal, of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _digest(tensors: dict[str, Tensor], notes: str) -> str:
+    return hashlib.sha256((tensors_digest(tensors) + notes).encode()).hexdigest()
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

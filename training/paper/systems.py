@@ -151,7 +151,7 @@ def train_system(
             told(part, epoch)
 
         path = None if state is None else state / f"{part}.safetensors"
-        fit(network, songs, stop, schedule, seed, penalty, path, resume, tell)
+        fit(network, songs, stop, schedule, seed, penalty, path, resume, tell, c.to_json())
 
     torch.manual_seed(seed)
     components = []
