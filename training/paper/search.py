@@ -24,7 +24,7 @@ from training.paper.layout import Layout, Section, number
 from training.paper.material import Request, read_division
 from training.paper.runs import describe, hash_songs
 from training.paper.songs import Division, Song
-from training.paper.study import completed, finished, open_study, repair, seeded_sampler, study_errors
+from training.paper.study import completed, finished, open_study, repair, require_optuna, seeded_sampler, study_errors
 from training.paper.systems import Told, train_system
 from training.tables import DataError
 from training.workspace import progress_bar
@@ -142,6 +142,7 @@ def search_songs(
 
 def _start(choices: Mapping[str, Any], output: Path) -> Configuration:
     """Refuse early what would come to nothing, and return the configuration to begin with."""
+    require_optuna()
     configuration = configure(choices)
     if configuration.system not in SEARCHED_SYSTEMS:
         raise DataError(f"the search is for {' and '.join(SEARCHED_SYSTEMS)}, not for {configuration.system}")
@@ -176,11 +177,11 @@ def _train_trials(
         current = progress.add_task("", total=configuration.epochs)
 
         while (count := finished(study)) < trials:
+            progress.reset(current, description=f"trial {count + 1}")
             best = completed(study)
             progress.update(
                 whole, completed=count, description=f"trials, best {best[0].value:.4f}" if best else "trials"
             )
-            progress.reset(current, description=f"trial {count + 1}")
             study.sampler = seeded_sampler(seed, count)
             trial = study.ask(space)
             told = partial(_show, progress, current)

@@ -22,6 +22,21 @@ _MADE_FOR = "made for"
 _OPTUNA_TABLES = {"studies", "version_info"}
 
 
+def require_optuna() -> None:
+    """Tell early whether Optuna is there.
+
+    Raises
+    ------
+    MoodringError
+        If it is missing.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise MoodringError("the search needs Optuna: install moodring[search]") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the display says what it would say of every trial
+
+
 def open_study(path: Path, made_for: Mapping[str, Any]) -> optuna.Study:
     """Open the study in a file, or begin one there.
 
@@ -42,14 +57,9 @@ def open_study(path: Path, made_for: Mapping[str, Any]) -> optuna.Study:
     ------
     DataError
         If the file cannot be written, is no Optuna study, or is another search's.
-    MoodringError
-        If Optuna is missing.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise MoodringError("the search needs Optuna: install moodring[search]") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    import optuna
+
     _refuse_other_files(path)
     with study_errors(path):
         try:
