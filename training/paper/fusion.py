@@ -25,6 +25,8 @@ _CROSS_FITS = 5
 _EPSILON = 0.05
 _PENALTY = 1e-2
 _ITERATIONS = 500
+_STOPPING_FRAMES = 20
+"""With fewer, the tenth of them that stops training early would be a single frame."""
 
 Array = NDArray[np.float64]
 
@@ -86,7 +88,7 @@ class Regressor:
             hidden_layer_sizes=(HIDDEN_NODES,),
             activation="tanh",
             alpha=1.0,
-            early_stopping=True,
+            early_stopping=len(z) >= _STOPPING_FRAMES,
             max_iter=_ITERATIONS,
             random_state=seed,
         )

@@ -132,6 +132,11 @@ def train_system(
     if len(development) < needed:
         raise DataError(f"{c.system} needs at least {needed} development songs, and there are {len(development)}")
     training, validation = hold_out(development, c.validation_share)
+    if c.system == "dblstm-fusion" and len(training) < len(FUSION_LENGTHS):
+        raise DataError(
+            f"{c.system} needs at least {len(FUSION_LENGTHS)} songs for training, and a validation_share of "
+            f"{c.validation_share:g} leaves {len(training)} of {len(development)}"
+        )
     epochs: dict[str, list[Epoch]] = {}
     columns = training[0].inputs.shape[1]
 
