@@ -22,7 +22,7 @@ from torch import Tensor
 
 from training.paper import networks
 from training.paper.configuration import Configuration, configure
-from training.paper.fusion import Fusion, Regressor
+from training.paper.fusion import HIDDEN_NODES, Fusion, Regressor
 from training.paper.names import SEQUENCE_LENGTHS
 from training.paper.state import without_prefix
 from training.paper.systems import FUSION_LENGTHS, Component, TrainedSystem
@@ -106,7 +106,7 @@ def read_system(path: Path) -> SystemFile:
             tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (not a mapping)
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror or error}') from error
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, RecursionError, ValueError) as error:
         raise DataError(f'"{path}" is truncated or not a safetensors file') from error
     if not isinstance(metadata, dict) or metadata.get("version") != VERSION:
         raise DataError(f'"{path}" is no trained system of version {VERSION}')
@@ -114,7 +114,7 @@ def read_system(path: Path) -> SystemFile:
         configuration = configure(metadata["configuration"])
         system = _rebuild(configuration, int(metadata["columns"]), tensors)
         return SystemFile(system, dict(metadata["training"]))
-    except (DataError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (DataError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f'"{path}" does not fit together: {reason[:200]}') from error
 
@@ -145,4 +145,18 @@ def _rebuild(configuration: Configuration, columns: int, tensors: dict[str, Tens
 
 
 def _regressor(tensors: dict[str, Tensor]) -> Regressor:
-    return Regressor(**{field.name: tensors[field.name].numpy() for field in fields(Regressor)})
+    networks, vectors = len(FUSION_LENGTHS), len(tensors["support_vectors"])
+    shapes = {
+        "mean": (networks,),
+        "std": (networks,),
+        "support_vectors": (vectors, networks),
+        "dual_coefficients": (vectors,),
+        "intercept": (),
+        "hidden_weight": (networks, HIDDEN_NODES),
+        "hidden_bias": (HIDDEN_NODES,),
+        "output_weight": (HIDDEN_NODES,),
+        "output_bias": (),
+    }
+    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
+        raise ValueError("the tensors of the fusion are missing, unknown or of another shape")
+    return Regressor(**{name: tensors[name].numpy() for name in shapes})
