@@ -96,7 +96,10 @@ class ElasticNet:
         """Return the penalty of the forward pass just made."""
         total = torch.zeros(())
         for values in [*(layer.weight for layer in self._layers), *self._activities]:
-            total = total.to(values.device) + self._l1 * values.abs().mean() + self._l2 * values.square().mean()
+            # norms, because they make no copies of the activity
+            mean = torch.linalg.vector_norm(values, ord=1) / values.numel()
+            mean_square = torch.linalg.vector_norm(values).square() / values.numel()
+            total = total.to(values.device) + self._l1 * mean + self._l2 * mean_square
         self._activities.clear()
         return total
 

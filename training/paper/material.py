@@ -15,7 +15,7 @@ from training.audio import MIDI_SUFFIXES, SOUND_FONT
 from training.clips import DEVELOPMENT, EVALUATION, Clip, DynamicLabels
 from training.datasets import deam, own_music, vgmidi
 from training.feature_cache import ExtractorCache, FrontendExtractor, default_folder
-from training.opensmile_features import OpensmileExtractor, read_features_csv
+from training.opensmile_features import LICENCE, OpensmileExtractor, read_features_csv
 from training.paper.songs import FRAME_DURATION, Division, FloatArray, Song
 from training.paper.streamable import COLUMNS
 from training.tables import DataError
@@ -156,7 +156,8 @@ def _clips(request: Request, need: str, console: Console) -> list[Clip]:
             return _clips(replace(request, folder=folder / name), need, console)
     loaded = deam.load(folder, request.split, request.skip_bad, need)
     for problem in loaded.problems:
-        console.print(f"left out: {problem}", soft_wrap=True, highlight=False, markup=False)
+        told = f"left out: {problem}" if problem.fatal else str(problem)
+        console.print(told, soft_wrap=True, highlight=False, markup=False)
     return loaded.clips
 
 
@@ -166,6 +167,8 @@ def _cache(request: Request, features: str) -> ExtractorCache:
 
 
 def _compute(request: Request, features: str, clips: Sequence[Clip], console: Console) -> None:
+    if features == "opensmile":
+        console.print(LICENCE, soft_wrap=True, highlight=False, markup=False)
     cache = _cache(request, features)
     with progress_bar(console) as progress:
         task = progress.add_task(f"{features} features", total=len(clips))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import multiprocessing
 from collections.abc import Sequence
 from functools import partial
 from multiprocessing.queues import SimpleQueue
@@ -23,7 +24,7 @@ _POLL = 0.2
 
 
 class Stopped(Exception):
-    """The series was interrupted; the run's state is on disk."""
+    """The series was interrupted, or its process was killed; the run's state is on disk."""
 
 
 def perform_all(runs: Sequence[Run], division: Division, folder: Path, jobs: int, console: Console) -> list[Outcome]:
@@ -126,7 +127,8 @@ def _start(
 
 def _work(run: Run) -> Outcome:
     def tell(part: str, epoch: Epoch) -> None:
-        if _Worker.stop.is_set():
+        parent = multiprocessing.parent_process()
+        if _Worker.stop.is_set() or (parent is not None and not parent.is_alive()):
             raise Stopped
         _Worker.told.put((run, part, epoch))
 
