@@ -47,7 +47,7 @@ SEQUENCE_LENGTH = click.option(
     type=click.IntRange(2, 600),
     help="Frames of 500 ms that a network hears at once.  [default: 10]",
 )
-EPOCHS = click.option("--epochs", type=click.IntRange(min=1), help="At most so many.  [default: 200]")
+EPOCHS = click.option("--epochs", type=click.IntRange(min=1), help="At most so many.  [default: 150]")
 CONFIG = click.option(
     "--config",
     type=click.Path(path_type=Path),

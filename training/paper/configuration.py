@@ -69,8 +69,8 @@ class Configuration:
     l1: float = 0.1
     l2: float = 0.001
     batch_size: int = 32
-    learning_rate: float = 1e-3
-    epochs: int = 200
+    learning_rate: float = 3e-3
+    epochs: int = 150
     patience: int = 25
     pretraining_epochs: int = 5
     validation_share: float = 0.2

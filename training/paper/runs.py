@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ import torch
 
 from training.paper.configuration import Configuration
 from training.paper.fitting import Epoch
+from training.paper.names import SEQUENCE_LENGTHS
 from training.paper.results import RunResult, read_run, write_run
 from training.paper.scores import score
-from training.paper.songs import Division, FloatArray, songs_digest
+from training.paper.songs import Division, FloatArray, Song, hold_out, songs_digest
 from training.paper.systems import Told, TrainedSystem, train_system
 from training.tables import DataError
 
@@ -57,11 +58,12 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run came to: its figures, and what it says of the evaluation songs."""
+    """What a run came to: its figures, and what it says of the evaluation and of the held-out validation songs."""
 
     run: Run
     result: RunResult
     estimates: list[FloatArray]
+    validation: list[FloatArray]
 
 
 def hash_songs(division: Division) -> str:
@@ -99,6 +101,10 @@ def perform(
     kept = read_outcome(run, division, folder / stem)
     if kept is not None:
         return kept
+    composed = _compose(run, division, songs_hash, folder)
+    if composed is not None:
+        _write_outcome(composed, folder / stem)
+        return composed
     torch.set_num_threads(1)
     state = folder / f"{stem}.state"
     seconds = _SecondsSpent(folder / f"{stem}.state" / "seconds.json")
@@ -107,7 +113,7 @@ def perform(
         estimates = system.estimate(division.evaluation)
     finally:
         seconds.note()
-    outcome = Outcome(run, summarise(run, system, division, estimates, seconds.spent), estimates)
+    outcome = Outcome(run, summarise(run, system, division, estimates, seconds.spent), estimates, system.validation)
     _write_outcome(outcome, folder / stem)
     shutil.rmtree(state, ignore_errors=True)
     return outcome
@@ -142,20 +148,56 @@ def read_outcome(run: Run, division: Division, stem: Path) -> Outcome | None:
     figures, curves = _paths(stem)
     if not figures.is_file() or not curves.is_file():
         return None
-    lengths = [len(song.labels) for song in division.evaluation]
+    lengths = [len(song.labels) for song in [*division.evaluation, *_validation_songs(run, division)]]
     try:
         rows = np.load(curves, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f'cannot read "{curves}": remove it to do the run again') from error
     if rows.shape != (sum(lengths), 2):
         raise DataError(f'"{curves}" does not fit the songs: remove it to do the run again')
-    return Outcome(run, read_run(figures), np.split(rows, np.cumsum(lengths)[:-1]))
+    estimates = np.split(rows, np.cumsum(lengths)[:-1])
+    count = len(division.evaluation)
+    return Outcome(run, read_run(figures), estimates[:count], estimates[count:])
+
+
+def _compose(run: Run, division: Division, songs_hash: str, folder: Path) -> Outcome | None:
+    """Make an ensemble's outcome of those of its members, where these have been trained alone already."""
+    if run.configuration.system != "ensemble":
+        return None
+    members = []
+    for length in SEQUENCE_LENGTHS:
+        alone = Run(replace(run.configuration, system="crnn", sequence_length=length), run.seed)
+        member = read_outcome(alone, division, folder / alone.stem(songs_hash))
+        if member is None:
+            return None
+        members.append(member)
+    estimates = _means([member.estimates for member in members])
+    validation = _means([member.validation for member in members])
+    result = replace(
+        members[0].result,
+        system=run.configuration.system,
+        sequence_length=None,
+        parameter_count=sum(member.result.parameter_count for member in members),
+        epochs=sum(member.result.epochs for member in members),
+        seconds=round(sum(member.result.seconds for member in members), 1),
+        validation=score([song.labels for song in _validation_songs(run, division)], validation),
+        evaluation=score([song.labels for song in division.evaluation], estimates),
+    )
+    return Outcome(run, result, estimates, validation)
+
+
+def _means(of_members: Sequence[Sequence[FloatArray]]) -> list[FloatArray]:
+    return [np.mean(of_song, axis=0, dtype=np.float32) for of_song in zip(*of_members, strict=True)]
+
+
+def _validation_songs(run: Run, division: Division) -> list[Song]:
+    return hold_out(division.development, run.configuration.validation_share)[1]
 
 
 def _write_outcome(outcome: Outcome, stem: Path) -> None:
     figures, curves = _paths(stem)
     try:
-        np.save(curves, np.concatenate(outcome.estimates), allow_pickle=False)
+        np.save(curves, np.concatenate([*outcome.estimates, *outcome.validation]), allow_pickle=False)
     except OSError as error:
         raise DataError(f'cannot write "{curves}": {error.strerror or error}') from error
     write_run(figures, outcome.result)  # last: it says that the run is whole

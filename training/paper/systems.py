@@ -158,8 +158,8 @@ def train_system(
         path = None if state is None else state / f"{part}.safetensors"
         fit(network, songs, stop, schedule, seed, penalty, path, resume, tell, c.to_json())
 
-    torch.manual_seed(seed)
     components = []
+    torch.manual_seed(seed)
     if c.system in ("crnn", "crnn-nb"):
         network = networks.crnn(c, columns)
         try:
@@ -170,6 +170,7 @@ def train_system(
         components.append(Component(network, c.sequence_length))
     elif c.system == "ensemble":
         for length in SEQUENCE_LENGTHS:
+            torch.manual_seed(seed)  # so that each is the CRNN that is trained alone with this length and seed
             network = networks.crnn(c, columns)
             fit_part(f"crnn-{length}", network, training, validation, length)
             components.append(Component(network, length))
