@@ -78,3 +78,75 @@ def reproduce(
         choices["epochs"] = epochs
     request = make_request(folder, split_name, development_ids, evaluation_ids, skip_bad, cache, sound_font, jobs)
     run(request, output, table, runs, seed, choices, features)
+
+
+@click.command()
+@options.DATA
+@click.option(
+    "--study",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="SQLite file of the search; if it is there, the search goes on.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="TOML file for the best configuration, as `moodring train --config` takes it.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Configurations to try in all, those of an earlier start included.",
+)
+@options.FEATURES_OPTION
+@options.SEQUENCE_LENGTH
+@options.EPOCHS
+@options.CONFIG
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What everything random follows from."
+)
+@options.split_options
+@options.CACHE
+@options.SOUND_FONT
+@options.JOBS
+def search(
+    folder: Path,
+    study: Path,
+    output: Path,
+    trials: int,
+    features: str | None,
+    sequence_length: int | None,
+    epochs: int | None,
+    config: Path | None,
+    seed: int,
+    split_name: str,
+    development_ids: Path | None,
+    evaluation_ids: Path | None,
+    skip_bad: bool,
+    cache: Path | None,
+    sound_font: Path | None,
+    jobs: int,
+) -> None:
+    """Search the CRNN's hyperparameters as the paper's section 3.5 does, on development songs alone.
+
+    1 to 3 layers each of convolution, linear layer and GRU, their units, dropout, L1, L2 and the batch size. What
+    --config or an option sets is not searched. The search may be interrupted at any time and goes on with the same
+    command.
+
+    \b
+    Example:
+      moodring search --data DEAM --study search.db -o best.toml --trials 100
+      moodring train --data DEAM -o best.safetensors --config best.toml
+    """
+    from training.paper.configuration import read_toml
+    from training.paper.running import make_request
+    from training.paper.search import search as run
+
+    given = {"features": features, "sequence_length": sequence_length, "epochs": epochs}
+    choices = (read_toml(config) if config else {}) | {key: value for key, value in given.items() if value is not None}
+    request = make_request(folder, split_name, development_ids, evaluation_ids, skip_bad, cache, sound_font, jobs)
+    run(request, study, output, trials, seed, choices)
