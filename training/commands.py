@@ -28,9 +28,7 @@ LIVE = "live"
 @options.SEQUENCE_LENGTH
 @options.EPOCHS
 @options.CONFIG
-@click.option(
-    "--resume", is_flag=True, help="Go on with a training of one of the paper's systems that was interrupted."
-)
+@click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")
 @click.option("--name", help="Name of the model, which its estimates carry.  [default: the output's, less its suffix]")
 @click.option("--window", type=click.IntRange(2, 600), help="live: frames the network hears at once.  [default: 20]")
 @click.option("--steps", type=click.IntRange(min=1), help="live: steps of training.  [default: the recipe's]")
@@ -85,7 +83,6 @@ def train(
         "--features": features,
         "--sequence-length": sequence_length,
         "--epochs": epochs,
-        "--resume": resume or None,
         "--development-ids": development_ids,
         "--evaluation-ids": evaluation_ids,
         "--skip-bad": skip_bad or None,
@@ -103,6 +100,7 @@ def train(
             window=window or 20,
             steps=steps,
             seed=seed,
+            resume=resume,
             validation_fold=validation_fold,
             licence=licence,
             cache=cache,

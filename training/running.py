@@ -33,6 +33,7 @@ def run_training(
     window: int = 20,
     steps: int | None = None,
     seed: int = 0,
+    resume: bool = False,
     validation_fold: int | None = None,
     licence: str = "",
     cache: Path | None = None,
@@ -49,6 +50,9 @@ def run_training(
     console = Console()
     if not output.parent.is_dir():
         raise MoodringError(f'there is no folder "{output.parent}" to write the checkpoint to')
+    state = output.with_name(f"{output.name}.state")
+    if state.exists() and not resume:
+        raise MoodringError(f'"{state}" is left from an interrupted training: add --resume to go on, or remove it')
     recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
     workspace = Workspace.open(folder, jobs, console)
 
@@ -83,7 +87,9 @@ def run_training(
             default_network(window),
             recipe,
             seed,
-            lambda loss: progress.update(task, advance=1, description=f"training (loss {loss:.3f})"),
+            lambda step, loss: progress.update(task, completed=step, description=f"training (loss {loss:.3f})"),
+            state,
+            resume,
         )
     means = [sampler.mean for sampler in samplers.values() if not sampler.has_signs]
     # no date and no duration: the same run gives the same file
@@ -112,6 +118,7 @@ def run_training(
         "results": as_json(results),
     }
     checkpoint.save(output)
+    state.unlink(missing_ok=True)
     for table in as_tables(results):
         console.print(table)
     console.print(f"wrote {output}", soft_wrap=True, highlight=False)

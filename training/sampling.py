@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from training.clips import Clip, DynamicLabels, FloatArray, SignLabels
+from training.state import tensors_digest
 
 
 class WindowSampler:
@@ -60,6 +61,10 @@ class WindowSampler:
         """Mean of the labels over all labelled frames, shape (2,)."""
         mean: FloatArray = np.nanmean(self.labels.numpy(), axis=0)
         return mean
+
+    def digest(self) -> str:
+        """Return the SHA-256, in hexadecimal, of all features and labels."""
+        return tensors_digest({"features": self.features, "labels": self.labels, "starts": self._starts})
 
     def draw(self, count: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw windows.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,10 +20,22 @@ from training.augmentation import augment
 from training.losses import pair_loss, sign_loss
 from training.recipe import Recipe
 from training.sampling import WindowSampler
+from training.state import (
+    State,
+    module_tensors,
+    optimiser_tensors,
+    read_state,
+    restore_optimiser,
+    tensors_digest,
+    without_prefix,
+    write_state,
+)
 from training.tables import DataError
 
 _STANDARDISATION_ROUNDS = 10
 """The inputs' mean and standard deviation are taken from this many batches."""
+STEPS_BETWEEN_STATES = 100
+"""About five seconds of work are lost when a training is killed."""
 
 
 def train(
@@ -31,7 +44,9 @@ def train(
     network: NetworkParameters,
     recipe: Recipe,
     seed: int = 0,
-    stepped: Callable[[float], None] = lambda _: None,
+    stepped: Callable[[int, float], None] = lambda step, loss: None,
+    state: Path | None = None,
+    resume: bool = False,
 ) -> EmotionNetwork:
     """Train a network.
 
@@ -48,7 +63,11 @@ def train(
     seed : int
         Everything random follows from it.
     stepped : callable
-        Called after every step with its loss.
+        Called after every step with its number, from 1, and its loss.
+    state : Path, optional
+        File in which the training's state is kept, every `STEPS_BETWEEN_STATES` steps.
+    resume : bool
+        Go on from `state` if it is there: the weights are those of a training that was not interrupted.
 
     Returns
     -------
@@ -58,7 +77,8 @@ def train(
     Raises
     ------
     DataError
-        If the recipe takes no windows from any of the data sets, or all clips are shorter than the window.
+        If the recipe takes no windows from any of the data sets, all clips are shorter than the window, or the state
+        is of another training.
     """
     counts = {name: recipe.windows_per_step[name] for name in samplers if recipe.windows_per_step.get(name, 0) > 0}
     if not counts:
@@ -86,7 +106,27 @@ def train(
     signs = [samplers[name].has_signs for name in counts]
 
     trained.train()
-    for step in range(recipe.steps):
+    first = 0
+    fingerprint = {
+        "recipe": recipe.to_json(),
+        "seed": seed,
+        "data": {name: samplers[name].digest() for name in counts},
+        "initial_weights": tensors_digest(trained.state_dict()),
+    }
+    if resume and state is not None and state.is_file():
+        kept = read_state(state)
+        if kept.notes["fingerprint"] != fingerprint:
+            raise DataError(f'"{state}" is from a training with other settings or clips; remove it to start again')
+        trained.load_state_dict(without_prefix("trained", kept.tensors))
+        averaged.load_state_dict(without_prefix("averaged", kept.tensors))
+        restore_optimiser(optimiser, kept.tensors)
+        schedule.load_state_dict(kept.notes["schedule"])
+        for group, rate in zip(optimiser.param_groups, kept.notes["rates"], strict=True):
+            group["lr"] = rate
+        torch.set_rng_state(kept.tensors["generator.torch"])
+        generator.set_state(kept.tensors["generator.windows"])
+        first = kept.notes["steps"]
+    for step in range(first, recipe.steps):
         windows, labels = draw(_window_length(network.window, recipe, generator))
         outputs = torch.split(trained.forward_members(windows), list(counts.values()))
         loss = _loss(outputs, labels, signs, recipe)
@@ -95,7 +135,18 @@ def train(
         optimiser.step()
         schedule.step()
         _average(averaged, trained, min(recipe.averaging, (step + 1) / (step + 10)))
-        stepped(loss.item())
+        if state is not None and (step + 1) % STEPS_BETWEEN_STATES == 0:
+            tensors = module_tensors("trained", trained) | module_tensors("averaged", averaged)
+            tensors |= optimiser_tensors(optimiser)
+            tensors |= {"generator.torch": torch.get_rng_state(), "generator.windows": generator.get_state()}
+            notes = {
+                "fingerprint": fingerprint,
+                "steps": step + 1,
+                "schedule": schedule.state_dict(),
+                "rates": [group["lr"] for group in optimiser.param_groups],
+            }
+            write_state(state, State(tensors, notes))
+        stepped(step + 1, loss.item())
     return averaged
 
 

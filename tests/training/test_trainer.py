@@ -21,7 +21,7 @@ from training.recipe import Recipe, default_network
 from training.sampling import WindowSampler
 from training.tables import DataError
 from training.tracking import track
-from training.trainer import train
+from training.trainer import STEPS_BETWEEN_STATES, train
 
 PARAMETERS = FeatureParameters()
 RECIPE = replace(Recipe(), steps=12, windows_per_step={"pairs": 6, "signs": 6})
@@ -51,6 +51,27 @@ def test_training_twice_gives_the_same_weights_bit_for_bit() -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
     other = train(samplers(), PARAMETERS, default_network(), RECIPE, seed=4).state_dict()
     assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+def test_a_resumed_training_equals_one_that_was_not_interrupted(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, steps=STEPS_BETWEEN_STATES + 20)
+    state = tmp_path / "state"
+
+    def interrupt(step: int, loss: float) -> None:
+        if step == STEPS_BETWEEN_STATES + 10:
+            raise KeyboardInterrupt
+
+    whole = train(samplers(), PARAMETERS, default_network(), recipe, seed=3).state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        train(samplers(), PARAMETERS, default_network(), recipe, 3, interrupt, state)
+    steps: list[int] = []
+    resumed = train(
+        samplers(), PARAMETERS, default_network(), recipe, 3, lambda step, loss: steps.append(step), state, resume=True
+    ).state_dict()
+    assert steps == list(range(STEPS_BETWEEN_STATES + 1, recipe.steps + 1))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    with pytest.raises(DataError, match="other settings or clips"):
+        train(samplers(), PARAMETERS, default_network(), recipe, 4, state=state, resume=True)
 
 
 def test_members_stay_separate_while_they_learn() -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from training.paper.songs import FloatArray, Place, Song, cut, songs_digest
-from training.paper.state import (
+from training.state import (
     State,
     module_tensors,
     optimiser_tensors,

@@ -24,8 +24,8 @@ from training.paper import networks
 from training.paper.configuration import Configuration, configure
 from training.paper.fusion import HIDDEN_NODES, Fusion, Regressor
 from training.paper.names import SEQUENCE_LENGTHS
-from training.paper.state import without_prefix
 from training.paper.systems import FUSION_LENGTHS, Component, TrainedSystem
+from training.state import without_prefix
 from training.tables import DataError
 
 VERSION = 1

@@ -1,4 +1,4 @@
-"""Everything that a training run needs to go on after it was killed, in one safetensors file, replaced every epoch."""
+"""Everything that a training needs to go on after it was killed: one safetensors file that is replaced as it goes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _HASH_KEY = "sha256"
 
 @dataclass
 class State:
-    """A moment between two epochs.
+    """A moment between two steps.
 
     Attributes
     ----------
     tensors : dict
-        Weights, the best epoch's weights, Adam's moments and the states of the random generators, by name.
+        Weights, Adam's moments, the states of the random generators, and what else a training keeps, by name.
     notes : dict
         What is no tensor, as a JSON object.
     """
