@@ -117,11 +117,12 @@ def read_labels(request: Request, console: Console) -> Division:
     return Division(parts[DEVELOPMENT], parts[EVALUATION])
 
 
-def has_material(request: Request) -> bool:
-    """Tell whether there is anything to compute features from, or features, beside the labels."""
+def has_material(request: Request, features: str) -> bool:
+    """Tell whether there is anything that such features can come from, beside the labels."""
     suffixes = (*deam.AUDIO_SUFFIXES, *MIDI_SUFFIXES)
     return any(
-        path.suffix.lower() in suffixes or (path.suffix == ".csv" and path.parent.name == "features")
+        path.suffix.lower() in suffixes
+        or (features == "opensmile" and path.suffix == ".csv" and path.parent.name == "features")
         for path in request.folder.rglob("*")
     )
 

@@ -32,6 +32,20 @@ _BLACK, _BLUE, _VERMILION, _GREY = "#000000", "#0072B2", "#D55E00", "#7F7F7F"
 _DPI = 150
 
 
+def require_matplotlib() -> None:
+    """Make sure that there is matplotlib.
+
+    Raises
+    ------
+    DataError
+        If it is not installed.
+    """
+    try:
+        import matplotlib.figure
+    except ImportError as error:
+        raise DataError('plots need matplotlib; install it: pip install "moodring[plots]"') from error
+
+
 def curves_figure(
     title: str,
     names: Sequence[str],
@@ -241,10 +255,9 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
 
 
 def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DataError('plots need matplotlib; install it: pip install "moodring[plots]"') from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.06)
     return figure

@@ -85,6 +85,7 @@ def reproduce(
         If the data are missing or malformed, a package is missing, or something cannot be written.
     """
     console = Console()
+    plots.require_matplotlib()
     labels = read_labels(request, console)
     known = yardsticks([s.labels for s in labels.development], [s.labels for s in labels.evaluation])
     folder = output / "runs"
@@ -94,13 +95,16 @@ def reproduce(
         raise DataError(f'cannot make the folder "{folder}": {error.strerror or error}') from error
     outcomes: list[Outcome] = []
     divisions: dict[str, Division] = {}
-    todo = plan(table, runs, seed, choices or {}, table_2_features) if has_material(request) else []
+    todo = plan(table, runs, seed, choices or {}, table_2_features)
     for features in dict.fromkeys(run.configuration.features for run in todo):
+        if not has_material(request, features):
+            console.print(f'"{request.folder}" has nothing for {features} features: these systems are not trained')
+            continue
         divisions[features] = read_division(request, features, console)
         some = [run for run in todo if run.configuration.features == features]
         outcomes += perform_all(some, divisions[features], folder, request.jobs, console)
     _report(console, output, table, [outcome.result for outcome in outcomes], known, divisions, _papers(labels))
-    if not todo:
+    if not outcomes:
         console.print(f'nothing was trained: "{request.folder}" holds labels, but no audio and no features')
     for outcome, division in _best(outcomes, divisions):
         _draw(output, outcome, division)
