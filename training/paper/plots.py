@@ -7,6 +7,7 @@ universal design", 2008), and every line also differs in its dash or its marker.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,10 +41,8 @@ def require_matplotlib() -> None:
     DataError
         If it is not installed.
     """
-    try:
-        import matplotlib.figure
-    except ImportError as error:
-        raise DataError('plots need matplotlib; install it: pip install "moodring[plots]"') from error
+    if importlib.util.find_spec("matplotlib") is None:
+        raise DataError('plots need matplotlib; install it: pip install "moodring[plots]"')
 
 
 def curves_figure(

@@ -30,7 +30,7 @@ def songs() -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def test_curves_are_of_the_best_middling_and_worst_song(songs: tuple[list[np.ndarray], list[np.ndarray]]) -> None:
-    figure = curves_figure("CRNN", NAMES, *songs, MEAN)
+    figure = curves_figure("CRNN", NAMES, *songs, MEAN, [15.0] * 5)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert [title.split(",")[0] for title in titles[::2]] == ["best: song a", "median: song c", "worst: song e"]
     assert titles[5] == "worst: song e, RMSE 0.200"
