@@ -103,7 +103,9 @@ def reproduce(
         divisions[features] = read_division(request, features, console)
         some = [run for run in todo if run.configuration.features == features]
         outcomes += perform_all(some, divisions[features], folder, request.jobs, console)
-    _report(console, output, table, [outcome.result for outcome in outcomes], known, divisions, _papers(labels))
+    share = (choices or {}).get("validation_share", Configuration.validation_share)
+    results = [outcome.result for outcome in outcomes]
+    _report(console, output, table, results, known, divisions, share, _papers(labels))
     if not outcomes:
         console.print(f'nothing was trained: "{request.folder}" holds labels, but no audio and no features')
     for outcome, division in _best(outcomes, divisions):
@@ -121,11 +123,12 @@ def _report(
     results: Sequence[RunResult],
     known: Yardsticks,
     divisions: Mapping[str, Division],
+    validation_share: float,
     papers_songs: bool,
 ) -> None:
     validation = None
     for division in divisions.values():
-        training, held_out = hold_out(division.development, Configuration.validation_share)
+        training, held_out = hold_out(division.development, validation_share)
         validation = yardsticks([s.labels for s in training], [s.labels for s in held_out])
     layouts = [
         table_1(results, of, known, validation, papers_songs)
