@@ -1,11 +1,13 @@
-"""Worker processes for long computations: one BLAS thread each, and only the parent answers Ctrl-C."""
+"""Worker processes for long computations: one BLAS thread each; only the parent answers Ctrl-C; none outlives it."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -66,4 +68,13 @@ def worker_pool(
 def _start(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     # Ctrl-C reaches every process of the terminal; the parent alone answers it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent's end", daemon=True).start()
     start(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        # a killed parent cannot say anything; whatever a worker writes appears whole or not at all
+        os._exit(1)

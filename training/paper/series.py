@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import multiprocessing
 from collections.abc import Sequence
 from functools import partial
 from multiprocessing.queues import SimpleQueue
@@ -24,7 +23,7 @@ _POLL = 0.2
 
 
 class Stopped(Exception):
-    """The series was interrupted, or its process was killed; the run's state is on disk."""
+    """The series was interrupted; the run's state is on disk."""
 
 
 def perform_all(runs: Sequence[Run], division: Division, folder: Path, jobs: int, console: Console) -> list[Outcome]:
@@ -127,8 +126,7 @@ def _start(
 
 def _work(run: Run) -> Outcome:
     def tell(part: str, epoch: Epoch) -> None:
-        parent = multiprocessing.parent_process()
-        if _Worker.stop.is_set() or (parent is not None and not parent.is_alive()):
+        if _Worker.stop.is_set():
             raise Stopped
         _Worker.told.put((run, part, epoch))
 
