@@ -116,9 +116,7 @@ def test_a_table_is_reproduced_once(moodring: Moodring, given: list[object], tmp
     assert printed_tables(again) == printed_tables(done)
     assert (tmp_path / "out" / "tables.md").read_text(encoding="utf-8") == text
 
-    # fewer of them are a part of what is there, and more are trained beside it
-    assert moodring(*command, "--runs", 1, "--jobs", 1).status == 0
-    assert files_of(tmp_path / "out") == before
+    # more are trained beside what is there
     assert moodring(*command, "--runs", 3, "--jobs", 1).status == 0
     after = files_of(tmp_path / "out")
     assert len(after) == 24
@@ -151,7 +149,7 @@ def test_opensmiles_features_and_settings_of_a_file(
 def test_an_interrupted_series_goes_on_as_if_it_had_not_been(
     moodring: Moodring, given: list[object], tmp_path: Path
 ) -> None:
-    write_toml(tmp_path / "a.toml", configure({"batch_size": 4, "patience": 30, "epochs": 30}))
+    write_toml(tmp_path / "a.toml", configure({"batch_size": 4, "patience": 15, "epochs": 15}))
     command = ["reproduce", *given, "--config", tmp_path / "a.toml", "--table", "1b", "--runs", 1]
     program = [sys.executable, "-m", "streamer.cli", *map(str, command), "-o", str(tmp_path / "out"), "--jobs", "2"]
     with subprocess.Popen(program, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
