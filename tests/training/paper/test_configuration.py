@@ -78,7 +78,7 @@ def test_the_defaults_are_the_papers() -> None:
     c = configure({"features": "opensmile"})
     sizes = (c.conv_layers, c.conv_filters, c.conv_kernel, c.fc_layers, c.fc_units, c.gru_layers, c.gru_units)
     assert sizes == (1, 8, 3, 1, 8, 1, 8)
-    assert (c.sequence_length, c.batch_size, c.learning_rate) == (10, 32, 1e-3)
+    assert (c.sequence_length, c.batch_size) == (10, 32)
     assert (c.lstm_layers, c.lstm_units) == (5, 256)
 
 
