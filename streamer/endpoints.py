@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import re
+import socket
+import stat
 
 import zmq
 
@@ -62,6 +65,39 @@ def is_loopback(endpoint: str) -> bool:
         return False
 
 
+def refuse_taken_path(endpoint: str) -> None:
+    """Refuse an ``ipc`` endpoint whose path is not free: libzmq would remove whatever is there without a word.
+
+    Parameters
+    ----------
+    endpoint : str
+        As `validate_endpoint` accepts; others than ``ipc`` pass.
+
+    Raises
+    ------
+    EndpointError
+        If something other than a socket is there, or a socket at which a program listens.
+    """
+    path = endpoint.removeprefix("ipc://")
+    if path in (endpoint, "*") or path.startswith("@"):
+        return  # not ipc, a path that libzmq chooses, or none in the file system
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # free, or binding will say what is wrong
+    if not stat.S_ISSOCK(mode):
+        raise EndpointError(f"cannot use endpoint {endpoint}: there is something else at that path; choose another")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return  # left behind by a program that has ended
+        except OSError:
+            pass  # somebody listens, but has no time, or not for us
+    raise EndpointError(explain_zmq_error(endpoint, zmq.ZMQError(errno.EADDRINUSE)))
+
+
 def explain_zmq_error(endpoint: str, error: zmq.ZMQError) -> str:
     """Say in one line what a failed bind or connect means.
 
@@ -77,7 +113,7 @@ def explain_zmq_error(endpoint: str, error: zmq.ZMQError) -> str:
     str
     """
     if error.errno == errno.EADDRINUSE:
-        return f"endpoint {endpoint} is already in use, perhaps by another moodring; choose another port"
+        return f"endpoint {endpoint} is already in use, perhaps by another moodring; choose another"
     if error.errno in (errno.ENODEV, errno.EADDRNOTAVAIL):
         return f"endpoint {endpoint} names no address of this machine"
     if error.errno == errno.EINVAL:

@@ -15,7 +15,7 @@ from types import TracebackType
 
 import zmq
 
-from streamer.endpoints import EndpointError, explain_zmq_error, is_loopback, validate_endpoint
+from streamer.endpoints import EndpointError, explain_zmq_error, is_loopback, refuse_taken_path, validate_endpoint
 from streamer.messages import (
     DEFAULT_ENDPOINT,
     HEARTBEAT_INTERVAL,
@@ -52,7 +52,7 @@ class Publisher:
     Raises
     ------
     streamer.endpoints.EndpointError
-        If the endpoint is malformed, taken, or open to the network without `insecure`.
+        If the endpoint is malformed, taken, open to the network without `insecure`, or the path of an existing file.
     """
 
     def __init__(self, endpoint: str = DEFAULT_ENDPOINT, insecure: bool = False) -> None:
@@ -61,6 +61,7 @@ class Publisher:
             raise EndpointError(
                 f"{endpoint} is open to the network, unencrypted; publish on tcp://127.0.0.1:PORT, or add --insecure"
             )
+        refuse_taken_path(endpoint)
         self._context = zmq.Context()
         self._context.linger = 0
         self._socket = self._context.socket(zmq.XPUB)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -227,6 +228,32 @@ def test_ipc(tmp_path: Path) -> None:
     with Publisher(f"ipc://{tmp_path}/moodring.sock") as publisher, Subscriber(publisher.endpoint) as subscriber:
         publisher.publish(_estimate("a", 0))
         assert next(subscriber).sequence == 0
+
+
+def test_ipc_does_not_push_another_publisher_out(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/moodring.sock"
+    with Publisher(endpoint) as first, Subscriber(endpoint) as subscriber:
+        with pytest.raises(EndpointError, match="already in use"):
+            Publisher(endpoint)
+        first.publish(_estimate("a", 0))
+        assert next(subscriber).sequence == 0
+
+
+def test_ipc_takes_over_what_a_dead_program_left(tmp_path: Path) -> None:
+    path = tmp_path / "moodring.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with Publisher(f"ipc://{path}") as publisher, Subscriber(publisher.endpoint) as subscriber:
+        publisher.publish(_estimate("a", 0))
+        assert next(subscriber).sequence == 0
+
+
+def test_ipc_removes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    path.write_bytes(b"precious")
+    with pytest.raises(EndpointError, match="there is something else at that path"):
+        Publisher(f"ipc://{path}")
+    assert path.read_bytes() == b"precious"
 
 
 def test_an_address_of_another_machine() -> None:
