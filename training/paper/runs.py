@@ -107,12 +107,14 @@ def perform(
         return composed
     torch.set_num_threads(1)
     state = folder / f"{stem}.state"
-    seconds = _SecondsSpent(folder / f"{stem}.state" / "seconds.json")
-    try:
-        system = train_system(run.configuration, division.development, run.seed, state, resume=True, told=told)
-        estimates = system.estimate(division.evaluation)
-    finally:
+    seconds = _SecondsSpent(state / "seconds.json")
+
+    def tell(part: str, epoch: Epoch) -> None:
         seconds.note()
+        told(part, epoch)
+
+    system = train_system(run.configuration, division.development, run.seed, state, resume=True, told=tell)
+    estimates = system.estimate(division.evaluation)
     outcome = Outcome(run, summarise(run, system, division, estimates, seconds.spent), estimates, system.validation)
     _write_outcome(outcome, folder / stem)
     shutil.rmtree(state, ignore_errors=True)
@@ -208,7 +210,7 @@ def _paths(stem: Path) -> tuple[Path, Path]:
 
 
 class _SecondsSpent:
-    """Seconds of training, those before an interruption included."""
+    """Seconds of training, those before an interruption included, up to its last whole epoch."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -223,8 +225,10 @@ class _SecondsSpent:
         return self._before + time.monotonic() - self._started
 
     def note(self) -> None:
-        if self._path.parent.is_dir():
+        try:
             self._path.write_text(json.dumps(self.spent), encoding="utf-8")
+        except OSError as error:
+            raise DataError(f'cannot write "{self._path}": {error.strerror or error}') from error
 
 
 def describe(part: str, epoch: Epoch) -> str:
