@@ -12,6 +12,7 @@ was not trained on; the rest is for people.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,10 +89,10 @@ class Checkpoint:
         Raises
         ------
         MoodringError
-            If the lag is negative, between frames, or longer than the window.
+            If the lag is negative, not finite, between frames, or longer than the window.
         """
         duration = self.frontend.parameters.frame_duration
-        frames = round(lag / duration)
+        frames = round(lag / duration) if math.isfinite(lag) else -1
         longest = self.window - 1
         if not 0 <= frames <= longest or abs(frames * duration - lag) > 1e-6:
             raise MoodringError(

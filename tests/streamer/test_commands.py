@@ -179,6 +179,8 @@ def test_an_empty_folder(moodring: Callable[..., Outcome], tmp_path: Path) -> No
         (["--publish", "tcp://nowhere"], '"tcp://nowhere" is not an endpoint'),
         (["--publish", "tcp://0.0.0.0:5588"], "is open to the network, unencrypted"),
         (["--lag", "0.7"], "a lag of 0.7 s is not possible"),
+        (["--lag", "nan"], "a lag of nan s is not possible"),
+        (["--lag", "inf"], "a lag of inf s is not possible"),
         (["--model", "none.safetensors"], 'no checkpoint file "none.safetensors"'),
     ],
 )
@@ -210,7 +212,7 @@ def test_an_endpoint_in_use(moodring: Callable[..., Outcome], song: Path) -> Non
         outcome = moodring("stream", song, "--publish", endpoint)
     assert outcome.status == 1
     assert outcome.errors == (
-        f"moodring: endpoint {endpoint} is already in use, perhaps by another moodring; choose another port\n"
+        f"moodring: endpoint {endpoint} is already in use, perhaps by another moodring; choose another\n"
     )
 
 
