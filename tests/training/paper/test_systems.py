@@ -73,7 +73,7 @@ def test_a_crnn_learns_what_can_be_learnt(system: str) -> None:
 
 
 def test_a_fusion_learns_what_can_be_learnt() -> None:
-    choices = {"epochs": 15, "learning_rate": 2e-2, "batch_size": 8, "validation_share": 0.3}
+    choices = {"epochs": 8, "learning_rate": 4e-2, "batch_size": 8, "lstm_layers": 2, "pretraining_epochs": 0}
     songs = learnable_songs(20, frames=60, seed=5)
     trained = train_system(small("dblstm-fusion", **choices), songs[:14], seed=0)
     mean = np.concatenate([song.labels for song in songs[:14]]).mean(axis=0)
@@ -83,7 +83,7 @@ def test_a_fusion_learns_what_can_be_learnt() -> None:
 
 @pytest.mark.parametrize("system", ["crnn", "dblstm-fusion"])
 def test_the_seed_alone_decides(system: str) -> None:
-    configuration = small(system, epochs=1)
+    configuration = small(system, epochs=1, lstm_layers=2, pretraining_epochs=0)
     once, again, other = (train_system(configuration, DEVELOPMENT, seed) for seed in (4, 4, 5))
     assert same(once, again)
     assert not same(once, other)
