@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from model.errors import MoodringError
 from model.features import Frontend, build_frontend
-from training.audio import MIDI_SUFFIXES, SOUND_FONT
+from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, EVALUATION, Clip, DynamicLabels
 from training.datasets import deam, own_music, vgmidi
 from training.feature_cache import ExtractorCache, FrontendExtractor, default_folder
@@ -78,25 +78,20 @@ def read_division(request: Request, features: str, console: Console) -> Division
     clips = _clips(request, "features" if features == "opensmile" else "audio", console)
     songs: dict[str, Song] = {}
     wrong: list[str] = []
-    if any(not _is_table(clip) for clip in clips):
-        _compute(request, features, [clip for clip in clips if not _is_table(clip)], console)
+    heard = [clip for clip in clips if not _is_table(clip)]
+    cache = _cache(request, features) if heard else None
+    if cache is not None:
+        _compute(cache, heard, request.jobs, console)
     for clip in clips:
         try:
-            songs[clip.name] = _from_table(clip) if _is_table(clip) else _from_audio(clip, request, features)
+            songs[clip.name] = _from_table(clip) if cache is None or _is_table(clip) else _from_audio(clip, cache)
         except DataError as error:
             wrong.append(str(error))
     if wrong and not request.skip_bad:
         raise DataError("\n".join([*wrong[:_SHOWN], *_rest(wrong), "add --skip-bad to go on without these songs"]))
     for text in wrong:
         console.print(f"left out: {text}", soft_wrap=True, highlight=False, markup=False)
-    clips = [clip for clip in clips if clip.name in songs]
-    parts: dict[str, list[Song]] = {DEVELOPMENT: [], EVALUATION: []}
-    for clip in clips:
-        parts[clip.part].append(songs[clip.name])
-    for part, some in parts.items():
-        if not some:
-            raise DataError(f'"{request.folder}" has no {part} songs')
-    return Division(parts[DEVELOPMENT], parts[EVALUATION])
+    return _divide(request, clips, songs)
 
 
 def read_labels(request: Request, console: Console) -> Division:
@@ -105,25 +100,27 @@ def read_labels(request: Request, console: Console) -> Division:
     Raises
     ------
     DataError
-        As `read_division`, but audio is not needed.
+        As `read_division`, but DEAM's audio is not needed.
     """
     clips = _clips(request, "labels", console)
-    parts: dict[str, list[Song]] = {DEVELOPMENT: [], EVALUATION: []}
+    songs = {}
     for clip in clips:
         assert isinstance(clip.labels, DynamicLabels)
         values = clip.labels.values
         first = float(clip.labels.positions[0])
-        parts[clip.part].append(Song(clip.name, np.empty((len(values), 0), dtype=np.float32), values, first))
-    return Division(parts[DEVELOPMENT], parts[EVALUATION])
+        songs[clip.name] = Song(clip.name, np.empty((len(values), 0), dtype=np.float32), values, first)
+    return _divide(request, clips, songs)
 
 
 def has_material(request: Request, features: str) -> bool:
     """Tell whether there is anything that such features can come from, beside the labels."""
-    suffixes = (*deam.AUDIO_SUFFIXES, *MIDI_SUFFIXES)
+    folder = _data_set(request.folder)
+    if _is_vgmidi(folder) or own_music.is_layout(folder):
+        return True  # these are not loaded without their music
     return any(
-        path.suffix.lower() in suffixes
+        path.suffix.lower() in deam.AUDIO_SUFFIXES
         or (features == "opensmile" and path.suffix == ".csv" and path.parent.name == "features")
-        for path in request.folder.rglob("*")
+        for path in folder.rglob("*")
     )
 
 
@@ -142,19 +139,16 @@ def frontend() -> Frontend:
 
 
 def _clips(request: Request, need: str, console: Console) -> list[Clip]:
-    folder = request.folder
-    if not folder.is_dir():
-        raise DataError(f'there is no folder "{folder}"')
-    if (folder / "split.csv").is_file() and (folder / "midi").is_dir():
-        return vgmidi.load(folder)
-    if own_music.is_layout(folder):
-        clips = own_music.load(folder)
+    if not request.folder.is_dir():
+        raise DataError(f'there is no folder "{request.folder}"')
+    folder = _data_set(request.folder)
+    if _is_vgmidi(folder) or own_music.is_layout(folder):
+        if request.split.lines:
+            raise DataError(f'lists of ids are for DEAM; "{folder}" itself says which songs are for what')
+        clips = vgmidi.load(folder) if _is_vgmidi(folder) else own_music.load(folder)
         if not all(isinstance(clip.labels, DynamicLabels) for clip in clips):
             raise DataError(f'"{folder}": the paper\'s systems need time-continuous labels, not labels.csv')
         return clips
-    for name in (vgmidi.NAME, *_DEAM_FOLDERS):
-        if (folder / name).is_dir():
-            return _clips(replace(request, folder=folder / name), need, console)
     loaded = deam.load(folder, request.split, request.skip_bad, need)
     for problem in loaded.problems:
         told = f"left out: {problem}" if problem.fatal else str(problem)
@@ -162,18 +156,39 @@ def _clips(request: Request, need: str, console: Console) -> list[Clip]:
     return loaded.clips
 
 
+def _data_set(folder: Path) -> Path:
+    if _is_vgmidi(folder) or own_music.is_layout(folder):
+        return folder
+    below = (folder / name for name in (vgmidi.NAME, *_DEAM_FOLDERS))
+    return next((path for path in below if path.is_dir()), folder)
+
+
+def _is_vgmidi(folder: Path) -> bool:
+    return (folder / "split.csv").is_file() and (folder / "midi").is_dir()
+
+
+def _divide(request: Request, clips: Sequence[Clip], songs: Mapping[str, Song]) -> Division:
+    parts: dict[str, list[Song]] = {DEVELOPMENT: [], EVALUATION: []}
+    for clip in clips:
+        if clip.name in songs:
+            parts[clip.part].append(songs[clip.name])
+    for part, some in parts.items():
+        if not some:
+            raise DataError(f'"{request.folder}" has no {part} songs')
+    return Division(parts[DEVELOPMENT], parts[EVALUATION])
+
+
 def _cache(request: Request, features: str) -> ExtractorCache:
     extractor = OpensmileExtractor() if features == "opensmile" else FrontendExtractor(frontend())
     return ExtractorCache(request.cache or default_folder(), extractor, request.sound_font)
 
 
-def _compute(request: Request, features: str, clips: Sequence[Clip], console: Console) -> None:
-    if features == "opensmile":
+def _compute(cache: ExtractorCache, clips: Sequence[Clip], jobs: int, console: Console) -> None:
+    if isinstance(cache.extractor, OpensmileExtractor):
         console.print(LICENCE, soft_wrap=True, highlight=False, markup=False)
-    cache = _cache(request, features)
     with progress_bar(console) as progress:
-        task = progress.add_task(f"{features} features", total=len(clips))
-        cache.fill(clips, request.jobs, lambda count: progress.advance(task, count))
+        task = progress.add_task("features", total=len(clips))
+        cache.fill(clips, jobs, lambda count: progress.advance(task, count))
 
 
 def _is_table(clip: Clip) -> bool:
@@ -186,9 +201,8 @@ def _from_table(clip: Clip) -> Song:
     return _song(clip, rows.values, rows.lay_out(clip.labels), float(rows.positions[0]))
 
 
-def _from_audio(clip: Clip, request: Request, features: str) -> Song:
+def _from_audio(clip: Clip, cache: ExtractorCache) -> Song:
     assert isinstance(clip.labels, DynamicLabels)
-    cache = _cache(request, features)
     rows = cache.load(clip.source)
     if isinstance(cache.extractor, FrontendExtractor):
         rows = rows[:, cache.extractor.frontend.parameters.columns[COLUMNS]]
