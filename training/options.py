@@ -35,7 +35,13 @@ JOBS = click.option(
     show_default="one per core",
     help="Processes at work at the same time.",
 )
-SEED = click.option("--seed", type=int, default=0, show_default=True, help="What everything random follows from.")
+SEED = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="What everything random follows from.",
+)
 FEATURES_OPTION = click.option(
     "--features",
     type=click.Choice(FEATURES),

@@ -106,9 +106,7 @@ def reproduce(
 @options.SEQUENCE_LENGTH
 @options.EPOCHS
 @options.CONFIG
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What everything random follows from."
-)
+@options.SEED
 @options.split_options
 @options.CACHE
 @options.SOUND_FONT
