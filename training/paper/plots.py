@@ -93,7 +93,8 @@ def curves_figure(
             axes.axhline(training_mean[i], color=_GREY, linewidth=1, linestyle=":", label="mean predictor")
             axes.plot(time, labels[song][:, i], color=_BLACK, linewidth=1.4, label="annotated")
             axes.plot(time, estimates[song][:, i], color=_BLUE, linewidth=1.4, linestyle="--", label="predicted")
-            axes.set_title(f"{rank}: song {names[song]}, RMSE {error[i]:.3f}", fontsize=9, loc="left")
+            heading = f"{rank}: song {names[song]}, RMSE {error[i]:.3f}"
+            axes.set_title(heading, fontsize=9, loc="left", parse_math=False)
             axes.set_ylabel(f"{dimension} (−1 to 1)")
             axes.tick_params(labelleft=True)
             axes.set_ylim(-limit, limit)
@@ -144,7 +145,7 @@ def song_errors_figure(
         axes.set_ylim(bottom=0)
         axes.set_xlim(-0.8, len(order) - 0.2)
         _tidy(axes)
-    panels[-1].set_xticks(places, [names[song] for song in order], rotation=90, fontsize=7)
+    panels[-1].set_xticks(places, [names[song] for song in order], rotation=90, fontsize=7, parse_math=False)
     panels[-1].set_xlabel("song, in order of its error")
     _legend_below(figure, panels[0])
     figure.suptitle(f"{title}: error of every evaluation song", fontsize=11)
