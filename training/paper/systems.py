@@ -165,7 +165,7 @@ def train_system(
         try:
             fit_part(c.system, network, training, validation, c.sequence_length)
         except KeyboardInterrupt:
-            if not (keep_interrupted and epochs[c.system]):
+            if not (keep_interrupted and epochs.get(c.system)):
                 raise
         components.append(Component(network, c.sequence_length))
     elif c.system == "ensemble":
