@@ -164,13 +164,11 @@ def configure(choices: Mapping[str, Any]) -> Configuration:
     for name in choices:
         if name not in known:
             raise DataError(f'there is no setting "{name}"; there are {", ".join(known)}')
-    chosen = dict(choices)
-    if "dropout" not in chosen:
-        features = chosen.get("features", Configuration.features)
-        chosen["dropout"] = _DROPOUT.get(features, Configuration.dropout)
-        if chosen.get("system") == "dblstm-fusion":
-            chosen["dropout"] = _DROPOUT["opensmile"]
-    return replace(Configuration(), **chosen)
+    configuration = replace(Configuration(), **choices)
+    if "dropout" in choices:
+        return configuration
+    of = "opensmile" if configuration.system == "dblstm-fusion" else configuration.features
+    return replace(configuration, dropout=_DROPOUT[of])
 
 
 def read_toml(path: Path) -> dict[str, Any]:
