@@ -173,7 +173,6 @@ def test_systems_of_several_networks_are_written_and_measured(
         (["--system", "live", "--features", "opensmile"], "--features is for the paper's systems"),
         (["--sequence-length", 10], "--sequence-length is for the paper's systems"),
         (["--epochs", 1], "--epochs is for the paper's systems"),
-        (["--resume"], "--resume is for the paper's systems"),
         (["--skip-bad"], "--skip-bad is for the paper's systems"),
         (["--system", "live", "--config", "a.toml"], "--config is for the paper's systems"),
         (["--system", "rnn"], "'rnn' is not one of"),
