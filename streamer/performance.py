@@ -102,11 +102,11 @@ def perform(
         tracker = Tracker(checkpoint, outlet.publish, lag)
         stack.callback(tracker.close)
         live = LiveStream(stream, source, tracker, outlet, checkpoint.frontend.parameters, paced)
-        stack.callback(live.join, _JOIN_TIMEOUT)
-        stack.callback(outlet.close)
-        stack.callback(live.stop)
-        with display, _interruption() as interrupted:
+        with _interruption() as interrupted, display:
             live.start()
+            stack.callback(live.join, _JOIN_TIMEOUT)
+            stack.callback(outlet.close)
+            stack.callback(live.stop)
             _show_until_ended(live, outlet, display, interrupted, on_estimate)
     if outlet.dropped:
         click.echo(f"moodring: the display was too slow and missed {outlet.dropped} messages", err=True)

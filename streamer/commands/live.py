@@ -46,10 +46,10 @@ def run_live(
     checkpoint.frames_of_lag(options.lag)
     publisher = Publisher(options.publish, options.insecure)
     try:
+        window_seconds = checkpoint.window * checkpoint.frontend.parameters.frame_duration
+        display = make_display(publisher.endpoint, "moodring", options.quiet, options.json, window_seconds)
         source = open_source()
     except BaseException:
         publisher.close()
         raise
-    window_seconds = checkpoint.window * checkpoint.frontend.parameters.frame_duration
-    display = make_display(publisher.endpoint, "moodring", options.quiet, options.json, window_seconds)
     perform(source, stream, checkpoint, publisher, display, options.lag, paced, on_estimate)
