@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,8 +54,7 @@ class _LazyGroup(click.Group):
         try:
             super().invoke(ctx)
         except BrokenPipeError:
-            # whoever read standard output has seen enough; what is still buffered must not raise again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_standard_output()  # whoever read it has seen enough
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -94,6 +95,22 @@ def main() -> None:
     except MoodringError as error:
         click.echo(f"moodring: {error}", err=True)
         sys.exit(1)
+    except OSError as error:
+        # a full disk below standard output, above all
+        _discard_standard_output()
+        where = "" if error.filename is None else f': "{error.filename}"'
+        click.echo(f"moodring: {error.strerror or error}{where}", err=True)
+        sys.exit(1)
+    finally:
+        # the last of the callbacks, and so the first to be called: nothing is left that a Ctrl-C could cut short
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
+
+
+def _discard_standard_output() -> None:
+    """Let what is still buffered not raise again at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _repair_standard_streams() -> None:
