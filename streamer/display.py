@@ -119,14 +119,20 @@ class _Terminal(_Silent):
         self._drawn = 0.0
 
     def __enter__(self) -> Display:
-        self._live.__enter__()
+        try:
+            self._live.start(refresh=True)
+        except BaseException:
+            self._live.stop()  # an interruption while it drew for the first time would leave the cursor hidden
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._live.refresh()
-        self._live.__exit__(kind, error, traceback)
+        try:
+            self._live.refresh()
+        finally:
+            self._live.stop()
 
     def show(self, message: Estimate | Status) -> None:
         self._view.show(message)
@@ -157,7 +163,7 @@ def make_display(endpoint: str, title: str, quiet: bool, json: bool, window_seco
     Returns
     -------
     Display
-        The live view on a terminal; plain lines elsewhere.
+        The live view on a terminal that can move its cursor; plain lines elsewhere.
     """
     if json:
         return _JsonLines()
@@ -168,6 +174,7 @@ def make_display(endpoint: str, title: str, quiet: bool, json: bool, window_seco
     from streamer.view import LiveView
 
     console = Console()
-    if not console.is_terminal:
+    # rich takes a pipe for a terminal where FORCE_COLOR is set, and draws nothing on a dumb one before the end
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
         return _PlainLines()
     return _Terminal(LiveView(endpoint, title, window_seconds), console)

@@ -46,6 +46,7 @@ def annotate(paths: tuple[str, ...], output: str, model: str | None, lag: float,
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from model.checkpoint import load_checkpoint
+    from streamer.interruption import terminated_as_interrupted
     from streamer.table import Table
 
     checkpoint = load_checkpoint(model)
@@ -54,7 +55,11 @@ def annotate(paths: tuple[str, ...], output: str, model: str | None, lag: float,
     files = list(_audio_files(paths, problems))
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Table(output) as table, Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
+    with (
+        terminated_as_interrupted(),
+        Table(output) as table,
+        Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar,
+    ):
         task = bar.add_task("annotate", total=len(files))
         for file in files:
             bar.update(task, description=Path(file).name[:40])

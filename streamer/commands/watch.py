@@ -14,7 +14,7 @@ from streamer.messages import DEFAULT_ENDPOINT
 @click.option("--json", is_flag=True, help="Print one JSON object per estimate instead of the live view.")
 @click.option("--until-ended", is_flag=True, help="Stop when every stream heard of has ended.")
 def watch(endpoint: str, stream: str | None, json: bool, until_ended: bool) -> None:
-    """Subscribe to the publisher at ENDPOINT and show what it sends, until Ctrl-C.
+    """Subscribe to the publisher at ENDPOINT and show what it sends, until Ctrl-C or SIGTERM.
 
     Waits for a publisher that is not there yet, and for one that went away.
 
@@ -25,30 +25,31 @@ def watch(endpoint: str, stream: str | None, json: bool, until_ended: bool) -> N
       moodring watch --json | jq '[.position, .valence, .arousal]'
     """
     import time
+    from contextlib import suppress
 
     from streamer.display import make_display
+    from streamer.interruption import terminated_as_interrupted
     from streamer.subscriber import PublisherSilent, Subscriber
 
     with (
+        suppress(KeyboardInterrupt),
+        terminated_as_interrupted(),
         Subscriber(endpoint, stream, until_ended=until_ended) as subscriber,
         make_display(endpoint, "moodring", quiet=False, json=json) as display,
     ):
         heard = time.monotonic()
         silent = False
-        try:
-            while not (until_ended and subscriber.all_ended):
-                try:
-                    message = subscriber.receive(timeout=0.1)
-                except PublisherSilent:
-                    if time.monotonic() - heard > subscriber.timeout and not silent:
-                        silent = True
-                        display.notice(f"nothing comes from {endpoint}; waiting for a publisher")
-                else:
-                    heard = time.monotonic()
-                    if silent:
-                        silent = False
-                        display.notice(None)
-                    display.show(message)
-                display.refresh()
-        except KeyboardInterrupt:
-            return
+        while not (until_ended and subscriber.all_ended):
+            try:
+                message = subscriber.receive(timeout=0.1)
+            except PublisherSilent:
+                if time.monotonic() - heard > subscriber.timeout and not silent:
+                    silent = True
+                    display.notice(f"nothing comes from {endpoint}; waiting for a publisher")
+            else:
+                heard = time.monotonic()
+                if silent:
+                    silent = False
+                    display.notice(None)
+                display.show(message)
+            display.refresh()

@@ -167,6 +167,72 @@ def test_a_full_disk(moodring: Callable[..., Outcome], song: Path) -> None:
     assert ended.stderr == 'moodring: cannot write "-": No space left on device\n'
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["stream", "SONG", "--fast", "--json", "--publish", ANY_PORT]])
+def test_a_full_disk_below_standard_output(song: Path, arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [*MOODRING, *(str(song) if word == "SONG" else word for word in arguments)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "moodring: No space left on device\n"
+
+
+def test_annotate_leaves_nothing_behind_when_terminated(song: Path, tmp_path: Path) -> None:
+    annotator = subprocess.Popen(
+        [*MOODRING, "annotate", *[str(song)] * 50, "-o", str(tmp_path / "mood.csv")], stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.iterdir()):
+        assert annotator.poll() is None
+    annotator.terminate()
+    _, errors = annotator.communicate(timeout=20)
+    assert annotator.returncode == 130
+    assert errors.strip() == "moodring: interrupted"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_watch_shows_the_cursor_again_when_terminated(endpoint: str) -> None:
+    terminal, its_end = os.openpty()
+    watcher = subprocess.Popen([*MOODRING, "watch", endpoint], stdin=its_end, stdout=its_end, stderr=subprocess.PIPE)
+    os.close(its_end)
+    shown = b""
+    while b"W A I T I N G" not in shown:
+        shown += os.read(terminal, 4096)
+    watcher.terminate()
+    shown = _read_to_the_end(terminal)
+    assert watcher.wait(20) == 0
+    assert b"\x1b[?25h" in shown
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": "xterm", "FORCE_COLOR": "1"}])
+def test_no_live_view_where_it_cannot_be_drawn(song: Path, environment: dict[str, str]) -> None:
+    command = [*MOODRING, "stream", str(song), "--fast", "--publish", ANY_PORT]
+    terminal, its_end = os.openpty() if environment["TERM"] == "dumb" else os.pipe()
+    tracker = subprocess.Popen(command, stdout=its_end, env={**os.environ, **environment})
+    os.close(its_end)
+    shown = _read_to_the_end(terminal).decode()
+    assert tracker.wait(20) == 0
+    assert "\x1b" not in shown
+    lines = shown.splitlines()
+    assert lines[0] == "song starting"
+    assert any("  warming   valence " in line for line in lines)
+    assert lines[-1] == "song ended: end of input"
+
+
+def _read_to_the_end(descriptor: int) -> bytes:
+    shown = b""
+    try:
+        while some := os.read(descriptor, 4096):
+            shown += some
+    except OSError:
+        pass  # how a terminal ends
+    os.close(descriptor)
+    return shown
+
+
 def test_an_empty_folder(moodring: Callable[..., Outcome], tmp_path: Path) -> None:
     outcome = moodring("annotate", tmp_path)
     assert outcome.status == 1
