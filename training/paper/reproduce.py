@@ -13,7 +13,7 @@ from training.paper import plots
 from training.paper.configuration import Configuration, configure
 from training.paper.material import Request, has_material, read_division, read_labels
 from training.paper.names import SEQUENCE_LENGTHS
-from training.paper.results import SYSTEM_NAMES, RunResult, validation_error
+from training.paper.results import SYSTEM_NAMES, RunResult, best_configuration, validation_error
 from training.paper.runs import Outcome, Run
 from training.paper.scores import Yardsticks, mean_label, yardsticks
 from training.paper.series import perform_all
@@ -87,7 +87,6 @@ def reproduce(
     console = Console()
     plots.require_matplotlib()
     labels = read_labels(request, console)
-    known = yardsticks([s.labels for s in labels.development], [s.labels for s in labels.evaluation])
     folder = output / "runs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,13 +104,16 @@ def reproduce(
         outcomes += perform_all(some, divisions[features], folder, request.jobs, console)
     share = (choices or {}).get("validation_share", Configuration.validation_share)
     results = [outcome.result for outcome in outcomes]
-    _report(console, output, table, results, known, divisions, share, _papers(labels))
+    measured = [divisions[f] for f in (table_2_features, *divisions) if f in divisions] or [labels]
+    _report(console, output, table, results, divisions, measured[0], share)
     if not outcomes:
         console.print(f'nothing was trained: "{request.folder}" holds labels, but no audio and no features')
+    if any(_frames(division) != _frames(measured[0]) for division in measured):
+        console.print("not all features are there of all evaluation songs: tables 1(a) and 1(b) measure different ones")
     for outcome, division in _best(outcomes, divisions):
         _draw(output, outcome, division)
     if outcomes:
-        figure = plots.sequence_length_figure([outcome.result for outcome in outcomes], known)
+        figure = plots.sequence_length_figure(results, _known(measured[0]))
         plots.save_figure(figure, output / "sequence-length")
     console.print(f"wrote {output}", soft_wrap=True, highlight=False)
 
@@ -121,39 +123,49 @@ def _report(
     output: Path,
     table: str,
     results: Sequence[RunResult],
-    known: Yardsticks,
     divisions: Mapping[str, Division],
+    otherwise: Division,
     validation_share: float,
-    papers_songs: bool,
 ) -> None:
-    validation = None
-    for division in divisions.values():
-        training, held_out = hold_out(division.development, validation_share)
-        validation = yardsticks([s.labels for s in training], [s.labels for s in held_out])
-    layouts = [
-        table_1(results, of, known, validation, papers_songs)
-        for t, of in TABLE_1_FEATURES.items()
-        if table in (t, "all")
-    ]
+    layouts = []
+    for name, features in TABLE_1_FEATURES.items():
+        if table not in (name, "all"):
+            continue
+        # the very songs and frames that the systems were measured on: fewer than the labels, if music is missing
+        division = divisions.get(features, otherwise)
+        validation = None
+        if divisions:
+            validation = _known(Division(*hold_out(division.development, validation_share)))
+        layouts.append(table_1(results, features, _known(division), validation, _papers(division)))
+    known = _known(otherwise)
     if table in ("2", "all"):
-        layouts.append(table_2(results, known, papers_songs))
+        layouts.append(table_2(results, known, _papers(otherwise)))
     layouts.append(agreement(results, known))
     for layout in layouts:
         console.print(layout.to_rich())
     write_markdown(output / "tables.md", layouts)
 
 
-def _papers(labels: Division) -> bool:
-    return {song.name for song in labels.evaluation} == FULL_SONGS
+def _known(division: Division) -> Yardsticks:
+    return yardsticks([s.labels for s in division.development], [s.labels for s in division.evaluation])
+
+
+def _papers(division: Division) -> bool:
+    return {song.name for song in division.evaluation} == FULL_SONGS
+
+
+def _frames(division: Division) -> list[tuple[str, int]]:
+    return [(song.name, len(song.labels)) for song in division.evaluation]
 
 
 def _best(outcomes: Sequence[Outcome], divisions: Mapping[str, Division]) -> list[tuple[Outcome, Division]]:
-    """Return, for every system, the run that the validation songs would have chosen."""
+    """Return, for every system, the run that `agreement` shows."""
+    by_result = {id(outcome.result): outcome for outcome in outcomes}
     best = []
     for system in SYSTEM_NAMES:
-        of_system = [outcome for outcome in outcomes if outcome.result.system == system]
-        if of_system:
-            outcome = min(of_system, key=lambda outcome: validation_error(outcome.result))
+        results = best_configuration([outcome.result for outcome in outcomes], system)
+        if results:
+            outcome = by_result[id(min(results, key=validation_error))]
             best.append((outcome, divisions[outcome.result.features]))
     return best
 
