@@ -64,7 +64,7 @@ def run_system_training(
     """Train a system on the development songs, measure it on the evaluation songs, and write it.
 
     Beside the output, its state after every epoch is kept until it is written (``OUTPUT.state``), and a table of the
-    epochs (``OUTPUT.csv``). On Ctrl-C the best epoch of a system of one network is written.
+    epochs (``OUTPUT.csv``). On Ctrl-C the best epoch of a system of one network is written, and the state kept.
 
     Raises
     ------
@@ -105,9 +105,12 @@ def run_system_training(
         as_checkpoint(system, frontend(), name, training, licence).save(output)
     else:
         write_system(output, system, training)
-    shutil.rmtree(state, ignore_errors=True)
     _show(console, result, division)
     console.print(f"wrote {output}", soft_wrap=True, highlight=False)
+    if system.interrupted:
+        console.print("interrupted: the file holds the best epoch so far; --resume goes on", highlight=False)
+    else:
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def run_system_evaluation(path: Path, request: Request, json_path: Path | None = None) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from training.paper.fitting import Epoch
-from training.paper.runs import Outcome, Run, describe, hash_songs, perform
+from training.paper.runs import Outcome, Run, describe, hash_songs, perform, read_outcome
 from training.paper.songs import Division
 from training.processes import CONTEXT, worker_pool
 from training.workspace import progress_bar
@@ -51,45 +51,56 @@ def perform_all(runs: Sequence[Run], division: Division, folder: Path, jobs: int
         If one cannot be trained, or its files cannot be read or written.
     """
     songs_hash = hash_songs(division)
+    outcomes = {run: read_outcome(run, division, folder / run.stem(songs_hash)) for run in runs}
     with progress_bar(console) as progress:
         whole = progress.add_task("runs", total=len(runs))
-        current = {run: progress.add_task(run.title, total=None, visible=False) for run in runs}
-        shown = _Shown(progress, current)
-        if jobs == 1 or len(runs) == 1:
-            outcomes = []
-            for run in runs:
-                outcomes.append(perform(run, division, songs_hash, folder, partial(shown.tell, run)))
-                shown.end(run)
-                progress.advance(whole)
-            return outcomes
-        told: SimpleQueue[tuple[Run, str, Epoch]] = CONTEXT.SimpleQueue()
-        stop = CONTEXT.Event()
-        with worker_pool(jobs, "trains", _start, division, songs_hash, folder, told, stop) as pool:
-            futures = {pool.submit(_work, run): run for run in runs}
-            waiting = set(futures)
-            try:
-                while waiting:
-                    done, waiting = concurrent.futures.wait(
-                        waiting, _POLL, return_when=concurrent.futures.FIRST_COMPLETED
-                    )
-                    while not told.empty():
-                        shown.tell(*told.get())
-                    for future in done:
-                        future.result()
-                        shown.end(futures[future])
-                        progress.advance(whole)
-            except BaseException:
-                stop.set()
-                raise
-            return [future.result() for future in futures]
+        shown = _Shown(progress, whole, runs)
+        progress.advance(whole, sum(outcome is not None for outcome in outcomes.values()))
+        # ensembles last: they are made of what has been trained alone by then
+        for ensembles in (False, True):
+            missing = [
+                run
+                for run, outcome in outcomes.items()
+                if outcome is None and (run.configuration.system == "ensemble") == ensembles
+            ]
+            if jobs == 1 or len(missing) == 1:
+                for run in missing:
+                    outcomes[run] = perform(run, division, songs_hash, folder, partial(shown.tell, run))
+                    shown.end(run)
+            elif missing:
+                outcomes.update(_perform_in_parallel(missing, division, songs_hash, folder, jobs, shown))
+    return [outcome for outcome in outcomes.values() if outcome is not None]
+
+
+def _perform_in_parallel(
+    runs: Sequence[Run], division: Division, songs_hash: str, folder: Path, jobs: int, shown: _Shown
+) -> dict[Run, Outcome]:
+    told: SimpleQueue[tuple[Run, str, Epoch]] = CONTEXT.SimpleQueue()
+    stop = CONTEXT.Event()
+    with worker_pool(min(jobs, len(runs)), "trains", _start, division, songs_hash, folder, told, stop) as pool:
+        futures = {pool.submit(_work, run): run for run in runs}
+        waiting = set(futures)
+        try:
+            while waiting:
+                done, waiting = concurrent.futures.wait(waiting, _POLL, return_when=concurrent.futures.FIRST_COMPLETED)
+                while not told.empty():
+                    shown.tell(*told.get())
+                for future in done:
+                    future.result()
+                    shown.end(futures[future])
+        except BaseException:
+            stop.set()
+            raise
+        return {run: future.result() for future, run in futures.items()}
 
 
 class _Shown:
     """The runs that are being done, one line each."""
 
-    def __init__(self, progress: Progress, tasks: dict[Run, TaskID]) -> None:
+    def __init__(self, progress: Progress, whole: TaskID, runs: Sequence[Run]) -> None:
         self._progress = progress
-        self._tasks = tasks
+        self._whole = whole
+        self._tasks = {run: progress.add_task(run.title, total=None, visible=False) for run in runs}
 
     def tell(self, run: Run, part: str, epoch: Epoch) -> None:
         self._progress.update(
@@ -102,6 +113,7 @@ class _Shown:
 
     def end(self, run: Run) -> None:
         self._progress.update(self._tasks[run], visible=False)
+        self._progress.advance(self._whole)
 
 
 class _Worker:

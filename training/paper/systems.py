@@ -50,6 +50,8 @@ class TrainedSystem:
         Their names.
     epochs : dict
         By component.
+    interrupted : bool
+        Whether Ctrl-C came before the training's end.
     """
 
     configuration: Configuration
@@ -58,6 +60,7 @@ class TrainedSystem:
     validation: list[FloatArray] = field(default_factory=list)
     validation_songs: list[str] = field(default_factory=list)
     epochs: dict[str, list[Epoch]] = field(default_factory=dict)
+    interrupted: bool = False
 
     @property
     def parameter_count(self) -> int:
@@ -159,6 +162,7 @@ def train_system(
         fit(network, songs, stop, schedule, seed, penalty, path, resume, tell, c.to_json())
 
     components = []
+    interrupted = False
     torch.manual_seed(seed)
     if c.system in ("crnn", "crnn-nb"):
         network = networks.crnn(c, columns)
@@ -167,6 +171,7 @@ def train_system(
         except KeyboardInterrupt:
             if not (keep_interrupted and epochs.get(c.system)):
                 raise
+            interrupted = True
         components.append(Component(network, c.sequence_length))
     elif c.system == "ensemble":
         for length in SEQUENCE_LENGTHS:
@@ -201,6 +206,7 @@ def train_system(
         validation=estimates,
         validation_songs=[song.name for song in validation],
         epochs=epochs,
+        interrupted=interrupted,
     )
 
 
