@@ -38,7 +38,8 @@ class RowError(DataError):
         self.reason = reason
 
 
-def _raise(error: RowError) -> None:
+def raise_error(error: RowError) -> None:
+    """Raise what is wrong with a row: what readers do unless they are told to go on without it."""
     raise error
 
 
@@ -133,7 +134,7 @@ class Row:
         return value
 
 
-def read_table(path: Path, columns: Sequence[str], refuse: Callable[[RowError], None] = _raise) -> list[Row]:
+def read_table(path: Path, columns: Sequence[str], refuse: Callable[[RowError], None] = raise_error) -> list[Row]:
     """Read a CSV file with a header.
 
     Parameters
@@ -188,7 +189,7 @@ def read_dynamic_labels(
     valence: Path,
     arousal: Path,
     key: str,
-    refuse: Callable[[RowError], None] = _raise,
+    refuse: Callable[[RowError], None] = raise_error,
     remark: Callable[[RowError], None] = _pass_over,
 ) -> dict[str, tuple[Row, DynamicLabels]]:
     """Read time-continuous labels from one table per dimension, in the layout of emomusic and DEAM.

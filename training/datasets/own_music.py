@@ -16,10 +16,11 @@ Parts
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from training.clips import Clip, StaticLabels, part_of
-from training.tables import existing, read_dynamic_labels, read_table
+from training.tables import Row, RowError, existing, raise_error, read_dynamic_labels, read_table
 
 NAME = "own music"
 LABEL_FILES = ("labels.csv", "valence.csv", "arousal.csv")
@@ -36,13 +37,15 @@ def is_layout(folder: Path) -> bool:
         return False
 
 
-def load(folder: Path) -> list[Clip]:
+def load(folder: Path, refuse: Callable[[RowError], None] = raise_error) -> list[Clip]:
     """Load the clips.
 
     Parameters
     ----------
     folder : Path
         The folder that holds ``audio`` and the tables.
+    refuse : callable
+        Called with what is wrong with a file; if it returns, the file is left out.
 
     Returns
     -------
@@ -52,22 +55,35 @@ def load(folder: Path) -> list[Clip]:
     Raises
     ------
     DataError
-        If a table is malformed, a file is missing, or a file is labelled twice.
+        If a table as a whole is malformed; also, unless `refuse` prevents it, if a row is, a file is missing, or one is
+        labelled twice.
     """
     clips: list[Clip] = []
     seen: set[str] = set()
     valence, arousal = folder / "valence.csv", folder / "arousal.csv"
     if valence.is_file() or arousal.is_file():
-        for name, (row, labels) in read_dynamic_labels(valence, arousal, "file").items():
+        for name, (row, labels) in read_dynamic_labels(valence, arousal, "file", refuse).items():
             seen.add(name)
-            clips.append(Clip(NAME, name, name, existing(folder / "audio" / name, row), part_of(name), labels))
+            try:
+                source = existing(folder / "audio" / name, row)
+            except RowError as error:
+                refuse(error)
+                continue
+            clips.append(Clip(NAME, name, name, source, part_of(name), labels))
     if (folder / "labels.csv").is_file():
-        for row in read_table(folder / "labels.csv", ["file", "valence", "arousal"]):
-            name = row.text("file")
-            if name in seen:
-                raise row.error(f"file {name} is labelled twice")
-            seen.add(name)
-            group = row.cells.get("group", "").strip() or name
-            static = StaticLabels(row.value("valence"), row.value("arousal"))
-            clips.append(Clip(NAME, name, group, existing(folder / "audio" / name, row), part_of(group), static))
+        for row in read_table(folder / "labels.csv", ["file", "valence", "arousal"], refuse):
+            try:
+                clips.append(_static_clip(folder, row, seen))
+            except RowError as error:
+                refuse(error)
     return clips
+
+
+def _static_clip(folder: Path, row: Row, seen: set[str]) -> Clip:
+    name = row.text("file")
+    if name in seen:
+        raise row.error(f"file {name} is labelled twice")
+    seen.add(name)
+    group = row.cells.get("group", "").strip() or name
+    labels = StaticLabels(row.value("valence"), row.value("arousal"))
+    return Clip(NAME, name, group, existing(folder / "audio" / name, row), part_of(group), labels)

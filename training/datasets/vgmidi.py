@@ -19,22 +19,25 @@ Parts
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from training.clips import DEVELOPMENT, EVALUATION, Clip
-from training.tables import existing, read_dynamic_labels, read_table
+from training.tables import Row, RowError, existing, raise_error, read_dynamic_labels, read_table
 
 NAME = "vgmidi"
 LABEL_FILES = ("valence.csv", "arousal.csv", "split.csv")
 
 
-def load(folder: Path) -> list[Clip]:
+def load(folder: Path, refuse: Callable[[RowError], None] = raise_error) -> list[Clip]:
     """Load the clips.
 
     Parameters
     ----------
     folder : Path
         The folder ``vgmidi``.
+    refuse : callable
+        Called with what is wrong with a song; if it returns, the song is left out.
 
     Returns
     -------
@@ -44,18 +47,30 @@ def load(folder: Path) -> list[Clip]:
     Raises
     ------
     DataError
-        If a table is malformed or a file is missing.
+        If a table as a whole is malformed; also, unless `refuse` prevents it, if a row is, or a file is missing.
     """
     parts = {}
-    for row in read_table(folder / "split.csv", ["song_id", "set"]):
-        part = row.text("set")
-        if part not in (DEVELOPMENT, EVALUATION):
-            raise row.error(f"column set must be {DEVELOPMENT} or {EVALUATION}, not {part[:40]!r}")
-        parts[row.text("song_id")] = part
+    for row in read_table(folder / "split.csv", ["song_id", "set"], refuse):
+        try:
+            parts[row.text("song_id")] = _part(row)
+        except RowError as error:
+            refuse(error)
+    tables = folder / "valence.csv", folder / "arousal.csv"
     clips = []
-    for song, (row, labels) in read_dynamic_labels(folder / "valence.csv", folder / "arousal.csv", "song_id").items():
-        if song not in parts:
-            raise row.error(f'song {song} is missing from "{folder / "split.csv"}"')
-        source = existing(folder / "midi" / f"{song}.mid", row)
+    for song, (row, labels) in read_dynamic_labels(*tables, "song_id", refuse).items():
+        try:
+            if song not in parts:
+                raise row.error(f'song {song} is missing from "{folder / "split.csv"}"')
+            source = existing(folder / "midi" / f"{song}.mid", row)
+        except RowError as error:
+            refuse(error)
+            continue
         clips.append(Clip(NAME, song, song, source, parts[song], labels))
     return clips
+
+
+def _part(row: Row) -> str:
+    part = row.text("set")
+    if part not in (DEVELOPMENT, EVALUATION):
+        raise row.error(f"column set must be {DEVELOPMENT} or {EVALUATION}, not {part[:40]!r}")
+    return part

@@ -18,7 +18,7 @@ from training.feature_cache import ExtractorCache, FrontendExtractor, default_fo
 from training.opensmile_features import LICENCE, OpensmileExtractor, read_features_csv
 from training.paper.songs import FRAME_DURATION, Division, FloatArray, Song
 from training.paper.streamable import COLUMNS
-from training.tables import DataError
+from training.tables import DataError, RowError
 from training.workspace import progress_bar
 
 _DEAM_FOLDERS = ("DEAM", "deam")
@@ -87,10 +87,7 @@ def read_division(request: Request, features: str, console: Console) -> Division
             songs[clip.name] = _from_table(clip) if cache is None or _is_table(clip) else _from_audio(clip, cache)
         except DataError as error:
             wrong.append(str(error))
-    if wrong and not request.skip_bad:
-        raise DataError("\n".join([*wrong[:_SHOWN], *_rest(wrong), "add --skip-bad to go on without these songs"]))
-    for text in wrong:
-        console.print(f"left out: {text}", soft_wrap=True, highlight=False, markup=False)
+    _leave_out(wrong, request, console)
     return _divide(request, clips, songs)
 
 
@@ -145,7 +142,10 @@ def _clips(request: Request, need: str, console: Console) -> list[Clip]:
     if _is_vgmidi(folder) or own_music.is_layout(folder):
         if request.split.lines:
             raise DataError(f'lists of ids are for DEAM; "{folder}" itself says which songs are for what')
-        clips = vgmidi.load(folder) if _is_vgmidi(folder) else own_music.load(folder)
+        wrong: list[RowError] = []
+        load = vgmidi.load if _is_vgmidi(folder) else own_music.load
+        clips = load(folder, wrong.append)
+        _leave_out([str(error) for error in wrong], request, console)
         if not all(isinstance(clip.labels, DynamicLabels) for clip in clips):
             raise DataError(f'"{folder}": the paper\'s systems need time-continuous labels, not labels.csv')
         return clips
@@ -217,5 +217,9 @@ def _song(clip: Clip, features: FloatArray, labels: FloatArray, first_position: 
     return Song(clip.name, np.ascontiguousarray(features[labelled]), labels[labelled], position)
 
 
-def _rest(lines: Sequence[str]) -> list[str]:
-    return [f"… and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+def _leave_out(wrong: Sequence[str], request: Request, console: Console) -> None:
+    if wrong and not request.skip_bad:
+        rest = [f"… and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
+        raise DataError("\n".join([*wrong[:_SHOWN], *rest, "add --skip-bad to go on without these songs"]))
+    for text in wrong:
+        console.print(f"left out: {text}", soft_wrap=True, highlight=False, markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -82,3 +83,26 @@ def test_lists_of_ids_are_refused_where_they_would_not_count(tmp_path: Path, con
     with pytest.raises(DataError) as caught:
         read_labels(Request(music, split(development=ids)), console)
     assert "lists of ids are for DEAM" in one_line(caught.value)
+
+
+def test_everything_wrong_with_own_music_is_listed_and_can_be_left_out(tmp_path: Path, console: Console) -> None:
+    names = of_part("development", ".wav", 5) + of_part(EVALUATION, ".wav", 1)
+    folder = own_music(tmp_path / "music", names)
+    (folder / "audio" / names[0]).unlink()
+    lines = (folder / "valence.csv").read_text().splitlines()
+    lines[2] = lines[2].replace("0.1", "nan", 1)
+    lines[3] = lines[3].replace("0.1", "1.5", 1)
+    (folder / "valence.csv").write_text("\n".join(lines))
+    request = Request(folder, split(), cache=tmp_path / "cache")
+    with pytest.raises(DataError) as caught:
+        read_labels(request, console)
+    *told, hint = str(caught.value).splitlines()
+    assert "--skip-bad" in hint
+    table = folder / "valence.csv"
+    assert sorted(told) == [
+        f'"{table}", row 2: there is no file "{folder / "audio" / names[0]}"',
+        f"\"{table}\", row 3: column sample_500ms must be a number, not 'nan'",
+        f'"{table}", row 4: column sample_500ms must be in [-1, 1], not 1.5',
+    ]
+    division = read_division(replace(request, skip_bad=True), "logmel", console)
+    assert [song.name for song in division.development] == names[3:5]
