@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ import numpy as np
 from model.features import FloatArray, Frontend
 from training.audio import RENDER_GAIN, SOUND_FONT, is_midi, read_frames
 from training.clips import Clip
+from training.files import write_whole
 from training.processes import worker_pool
 from training.tables import DataError
 
@@ -116,7 +118,9 @@ class ExtractorCache:
         if kept is not None:
             return kept
         features = self.extractor(source, self.sound_font)
-        _write(path, features)
+        content = io.BytesIO()
+        np.save(content, features, allow_pickle=False)
+        write_whole(path, content.getvalue(), "the feature cache", make_folder=True)
         return features
 
     def load_all(
@@ -282,17 +286,3 @@ def _read(path: Path, column_count: int) -> FloatArray | None:
     if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != column_count:
         return None
     return features
-
-
-def _write(path: Path, features: FloatArray) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, features, allow_pickle=False)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f'cannot write the feature cache "{path.parent}": {error.strerror or error}') from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from training.evaluation import Result
-from training.tables import DataError
+from training.files import write_whole
 
 
 def as_tables(results: Sequence[Result]) -> list[Table]:
@@ -66,12 +65,4 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     DataError
         If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f'cannot write "{path}": {error.strerror or error}') from error
+    write_whole(path, f"{json.dumps(content, indent=2)}\n".encode())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from training.files import write_whole
 from training.tables import DataError
 
 _KEY = "moodring-state"
@@ -45,20 +45,9 @@ def write_state(path: Path, state: State) -> None:
         If it cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.tensors.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                notes = json.dumps(state.notes)
-                file.write(save(tensors, {_KEY: notes, _HASH_KEY: _digest(tensors, notes)}))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f'cannot write the training state "{path}": {error.strerror or error}') from error
+    notes = json.dumps(state.notes)
+    content = save(tensors, {_KEY: notes, _HASH_KEY: _digest(tensors, notes)})
+    write_whole(path, content, "the training state", make_folder=True)
 
 
 def read_state(path: Path) -> State:

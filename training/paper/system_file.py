@@ -9,7 +9,6 @@ What can be streamed, a CRNN on log-mel energies, is written as an ordinary chec
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from training.files import write_whole
 from training.paper import networks
 from training.paper.configuration import Configuration, configure
 from training.paper.fusion import HIDDEN_NODES, Fusion, Regressor
@@ -81,15 +81,7 @@ def write_system(path: Path, system: TrainedSystem, training: dict[str, Any]) ->
         "columns": len(system.components[0].network.input_mean),
         "training": training,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            temporary.write_bytes(save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)}))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f'cannot write "{path}": {error.strerror or error}') from error
+    write_whole(path, save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)}))
 
 
 def read_system(path: Path) -> SystemFile:
