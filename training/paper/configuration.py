@@ -51,6 +51,15 @@ class Configuration:
         For the first two layers of the fusion's networks.
     validation_share : float
         Share of the development songs that is held out for early stopping.
+
+    Notes
+    -----
+    The paper's are the sizes, dropout, l1, l2 and batch_size. Ours are learning_rate, epochs, patience,
+    pretraining_epochs and validation_share. We also depart from the paper in that outputs are bounded by tanh
+    (`model.crnn.CRNN`), dropout takes the same activations from all frames of a sequence (`model.crnn.WindowDropout`),
+    the elastic net takes means (`training.paper.fitting.ElasticNet`), and openSMILE's features are cut off ten standard
+    deviations away (`training.paper.networks`); of the fusion, the paper says less than one needs to build it
+    (`training.paper.systems.FUSION_LENGTHS`, `training.paper.fusion`).
     """
 
     system: str = "crnn"
