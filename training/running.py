@@ -19,6 +19,7 @@ from training.datasets.deam_splits import Split
 from training.feature_cache import FeatureCache, default_folder
 from training.recipe import Recipe, default_network
 from training.report import as_json, as_tables, worst_clips, write_json
+from training.state import state_beside
 from training.tables import DataError
 from training.tracking import Estimate
 from training.trainer import train
@@ -48,11 +49,7 @@ def run_training(
         If data are missing or malformed, or the checkpoint cannot be written.
     """
     console = Console()
-    if not output.parent.is_dir():
-        raise MoodringError(f'there is no folder "{output.parent}" to write the checkpoint to')
-    state = output.with_name(f"{output.name}.state")
-    if state.exists() and not resume:
-        raise MoodringError(f'"{state}" is left from an interrupted training: add --resume to go on, or remove it')
+    state = state_beside(output, resume)
     recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
     workspace = Workspace.open(folder, jobs, console)
 

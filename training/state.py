@@ -36,6 +36,36 @@ class State:
     notes: dict[str, Any]
 
 
+def state_beside(output: Path, resume: bool) -> Path:
+    """Return where the state of a training is kept, and refuse before it begins what would fail at its end.
+
+    Parameters
+    ----------
+    output : Path
+        File that the training's outcome goes to.
+    resume : bool
+        Whether an interrupted training is to go on.
+
+    Returns
+    -------
+    Path
+        ``OUTPUT.state``
+
+    Raises
+    ------
+    DataError
+        If the outcome cannot be written there, or a state is left that is not to be gone on with.
+    """
+    if not output.parent.is_dir():
+        raise DataError(f'there is no folder "{output.parent}" to write to')
+    if output.is_dir():
+        raise DataError(f'cannot write "{output}": it is a folder')
+    state = output.with_name(f"{output.name}.state")
+    if state.exists() and not resume:
+        raise DataError(f'"{state}" is left from an interrupted training: add --resume to go on, or remove it')
+    return state
+
+
 def write_state(path: Path, state: State) -> None:
     """Write a state, whole or not at all.
 

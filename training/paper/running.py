@@ -26,6 +26,7 @@ from training.paper.system_file import read_system, write_system
 from training.paper.systems import train_system
 from training.paper.tables import agreement
 from training.report import write_json
+from training.state import state_beside
 from training.tables import DataError
 from training.workspace import progress_bar
 
@@ -72,12 +73,8 @@ def run_system_training(
         If data are missing or malformed, a setting is not allowed, or something cannot be written.
     """
     console = Console()
-    if not output.parent.is_dir():
-        raise DataError(f'there is no folder "{output.parent}" to write to')
+    state = state_beside(output, resume)
     configuration = configure(choices)
-    state = output.with_name(f"{output.name}.state")
-    if state.exists() and not resume:
-        raise DataError(f'"{state}" is left from an interrupted training: add --resume to go on, or remove it')
     division = read_division(request, configuration.features, console)
     run = Run(configuration, seed)
     torch.set_num_threads(1)

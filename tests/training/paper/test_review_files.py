@@ -8,6 +8,7 @@ import pytest
 
 from tests.training.paper.synthetic import one_line
 from training.files import write_whole
+from training.state import state_beside
 from training.tables import DataError
 
 
@@ -28,3 +29,17 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path: Path, w
             write_whole(path, b"a", what)
         assert one_line(caught.value).startswith(f'{said} "{path}": ')
     assert list(tmp_path.iterdir()) == [taken]
+
+
+def test_a_training_that_could_not_be_written_does_not_begin(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    state = state_beside(path, resume=False)
+    state.mkdir()
+    with pytest.raises(DataError) as caught:
+        state_beside(path, resume=False)
+    assert "add --resume" in one_line(caught.value)
+    assert state_beside(path, resume=True) == state
+    for impossible in (tmp_path, tmp_path / "none" / "a.safetensors"):
+        with pytest.raises(DataError) as caught:
+            state_beside(impossible, resume=True)
+        assert "folder" in one_line(caught.value)
