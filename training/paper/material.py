@@ -213,6 +213,8 @@ def _song(clip: Clip, features: FloatArray, labels: FloatArray, first_position: 
     labelled = np.flatnonzero(~np.isnan(labels).any(axis=1))
     if len(labelled) == 0:
         raise DataError(f'"{clip.source}" ends before its first label')
+    if labelled[-1] - labelled[0] >= len(labelled):
+        raise DataError(f'the labels of "{clip.source}" do not go by steps of {FRAME_DURATION} s')
     position = first_position + int(labelled[0]) * FRAME_DURATION
     return Song(clip.name, np.ascontiguousarray(features[labelled]), labels[labelled], position)
 

@@ -106,3 +106,13 @@ def test_everything_wrong_with_own_music_is_listed_and_can_be_left_out(tmp_path:
     ]
     division = read_division(replace(request, skip_bad=True), "logmel", console)
     assert [song.name for song in division.development] == names[3:5]
+
+
+def test_labels_once_a_second_are_not_taken_for_labels_twice_a_second(tmp_path: Path, console: Console) -> None:
+    names = of_part("development", ".wav", 2) + of_part(EVALUATION, ".wav", 1)
+    folder = own_music(tmp_path / "music", names)
+    for table in ("valence.csv", "arousal.csv"):
+        seconds = [f"sample_{1000 * (i + 1)}ms" for i in range(SECONDS)]
+        write_table(folder / table, [["file", *seconds], *([name, *[0.1] * SECONDS] for name in names)])
+    with pytest.raises(DataError, match=r"do not go by steps of 0\.5 s"):
+        read_division(Request(folder, split(), cache=tmp_path / "cache"), "logmel", console)
