@@ -53,9 +53,10 @@ class AudioFile:
         self.path = Path(path)
         self.name = f'"{path}"'
         self._closed = False
-        if self.path.is_dir():
+        # not Path's own questions: they raise where a folder above may not be entered
+        if os.path.isdir(self.path):
             raise SourceError(f"{self.name} is a folder, not an audio file")
-        if self.path.exists() and not self.path.is_file():
+        if os.path.exists(self.path) and not os.path.isfile(self.path):
             raise SourceError(f'{self.name} is not a regular file; pipe raw PCM into "moodring stream -" instead')
         try:
             with self.path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +34,8 @@ _ROWS_PER_WRITE = 1000
 def annotate(paths: tuple[str, ...], output: str, model: str | None, lag: float, quiet: bool) -> None:
     """Track whole files as fast as possible and write one row per 500 ms frame.
 
-    Folders are searched for audio files, with everything below them. OUT appears when it is complete. A file that
-    cannot be read does not stop the others: it is named at the end, and the exit status is 1.
+    Folders are searched for audio files, with everything below them. OUT appears when it is complete. A file or folder
+    that cannot be read does not stop the others: it is named at the end, and the exit status is 1.
 
     \b
     Examples:
@@ -76,14 +77,23 @@ def _audio_files(paths: tuple[str, ...], problems: list[str]) -> Iterator[str]:
     from streamer.audio_file import EXTENSIONS
 
     for path in paths:
-        if not Path(path).is_dir():
+        if not os.path.isdir(path):
             yield path
             continue
-        found = sorted(file for file in Path(path).rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+        found = sorted(
+            Path(folder, name)
+            for folder, _, names in os.walk(path, onerror=lambda error: problems.append(_unreadable(error)))
+            for name in names
+            if Path(name).suffix.lower() in EXTENSIONS
+        )
         if not found:
             problems.append(f'folder "{path}" holds no audio files')
         for file in found:
             yield str(file)
+
+
+def _unreadable(error: OSError) -> str:
+    return f'cannot read folder "{error.filename}": {error.strerror}'
 
 
 def _annotate(file: str, table: Table, checkpoint: Checkpoint, lag: float, problems: list[str]) -> None:

@@ -185,12 +185,12 @@ def test_annotate_leaves_nothing_behind_when_terminated(song: Path, tmp_path: Pa
     annotator = subprocess.Popen(
         [*MOODRING, "annotate", *[str(song)] * 50, "-o", str(tmp_path / "mood.csv")], stderr=subprocess.PIPE, text=True
     )
-    while not list(tmp_path.iterdir()):
+    while not any(part.stat().st_size for part in tmp_path.iterdir()):
         assert annotator.poll() is None
     annotator.terminate()
     _, errors = annotator.communicate(timeout=20)
-    assert annotator.returncode == 130
     assert errors.strip() == "moodring: interrupted"
+    assert annotator.returncode == 130
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,6 +231,29 @@ def _read_to_the_end(descriptor: int) -> bytes:
         pass  # how a terminal ends
     os.close(descriptor)
     return shown
+
+
+def test_annotate_names_what_cannot_be_opened_and_goes_on(
+    moodring: Callable[..., Outcome], song: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.wav").symlink_to("nowhere.wav")
+    (tmp_path / "b.wav").symlink_to("b.wav")
+    (tmp_path / "c.wav").symlink_to(song)
+    too_long = tmp_path / f"{'n' * 300}.wav"
+    outcome = moodring("annotate", too_long, tmp_path)
+    assert outcome.status == 1
+    assert {row["file"] for row in csv.DictReader(outcome.output.splitlines())} == {str(tmp_path / "c.wav")}
+    assert outcome.errors.splitlines() == [
+        f'moodring: cannot read "{too_long}": File name too long',
+        f'moodring: there is no file "{tmp_path / "a.wav"}"',
+        f'moodring: cannot read "{tmp_path / "b.wav"}": Too many levels of symbolic links',
+    ]
+
+
+def test_annotate_does_not_take_an_empty_name_for_this_folder(moodring: Callable[..., Outcome]) -> None:
+    outcome = moodring("annotate", "")
+    assert outcome.status == 1
+    assert outcome.errors.startswith('moodring: "" is a folder, not an audio file\n')
 
 
 def test_an_empty_folder(moodring: Callable[..., Outcome], tmp_path: Path) -> None:
