@@ -89,7 +89,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("moodring: interrupted", err=True)
         sys.exit(INTERRUPTED)
     except MoodringError as error:

@@ -65,7 +65,7 @@ class Result:
     kind : str
         ``time-continuous``, ``static`` or ``signs``.
     clips, frames : int
-        How many were estimated.
+        How many were measured: of time-continuous labels, the labelled frames.
     predictors : dict
         Figures by the predictor's name; `OURS` comes first.
     clip_estimates : list of ClipEstimate
@@ -142,7 +142,13 @@ def evaluate(
             figures = _time_continuous(some, chosen_estimates, frame_duration, training_mean)
         else:
             figures = _per_clip(some, chosen_estimates, training_mean, signs=kind == "signs")
-        frames = sum(len(values) for values in chosen_estimates[OURS])
+        if kind == "time-continuous":
+            frames = sum(
+                _labelled(clip, len(values), frame_duration)
+                for clip, values in zip(some, chosen_estimates[OURS], strict=True)
+            )
+        else:
+            frames = sum(len(values) for values in chosen_estimates[OURS])
         worst_first = _clip_estimates(some, chosen_estimates[OURS], signs=kind == "signs")
         results.append(Result(clips[0].dataset, kind, len(chosen), frames, figures, worst_first))
     return results
@@ -179,6 +185,11 @@ def _time_continuous(
         MEAN: figures(metrics.mean_predictor(training_mean, len(reference))),
         ORACLE: figures(metrics.song_means(reference, song)),
     }
+
+
+def _labelled(clip: Clip, frames: int, frame_duration: float) -> int:
+    assert isinstance(clip.labels, DynamicLabels)
+    return int((~np.isnan(clip.labels.per_frame(frames, frame_duration)).any(axis=1)).sum())
 
 
 def _per_clip(

@@ -118,7 +118,7 @@ def run_training(
     state.unlink(missing_ok=True)
     for table in as_tables(results):
         console.print(table)
-    console.print(f"wrote {output}", soft_wrap=True, highlight=False)
+    console.print(f"wrote {output}", soft_wrap=True, highlight=False, markup=False)
 
 
 def run_evaluation(

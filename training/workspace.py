@@ -60,7 +60,9 @@ class Workspace:
         """
         found, missing = datasets.find(folder, deam_split, skip_bad)
         if missing:
-            console.print(f"not in {folder}, so left out: {', '.join(missing)}", soft_wrap=True, highlight=False)
+            console.print(
+                f"not in {folder}, so left out: {', '.join(missing)}", soft_wrap=True, highlight=False, markup=False
+            )
         return cls({d.name: d for d in found}, {d.name: d.clips() for d in found}, jobs, console)
 
     def features(self, name: str, clips: Sequence[Clip], cache: FeatureCache) -> list[FloatArray]:

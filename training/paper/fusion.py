@@ -22,6 +22,7 @@ KERNEL_DEGREE = 3
 _MAXIMUM_FRAMES = 6000
 """The time of a support vector regression grows with the square of the frames; more are thinned out evenly."""
 _CROSS_FITS = 5
+# neither these nor the network's penalty were tuned: the paper names none, and they are what seemed plausible at first
 _EPSILON = 0.05
 _PENALTY = 1e-2
 _ITERATIONS = 500

@@ -97,7 +97,9 @@ def reproduce(
     todo = plan(table, runs, seed, choices or {}, table_2_features)
     for features in dict.fromkeys(run.configuration.features for run in todo):
         if not has_material(request, features):
-            console.print(f'"{request.folder}" has nothing for {features} features: these systems are not trained')
+            console.print(
+                f'"{request.folder}" has nothing for {features} features: these systems are not trained', markup=False
+            )
             continue
         divisions[features] = read_division(request, features, console)
         some = [run for run in todo if run.configuration.features == features]
@@ -107,7 +109,9 @@ def reproduce(
     measured = [divisions[f] for f in (table_2_features, *divisions) if f in divisions] or [labels]
     _report(console, output, table, results, divisions, measured[0], share)
     if not outcomes:
-        console.print(f'nothing was trained: "{request.folder}" holds labels, but no audio and no features')
+        console.print(
+            f'nothing was trained: "{request.folder}" holds labels, but no audio and no features', markup=False
+        )
     if any(_frames(division) != _frames(measured[0]) for division in measured):
         console.print("not all features are there of all evaluation songs: tables 1(a) and 1(b) measure different ones")
     for outcome, division in _best(outcomes, divisions):
@@ -115,7 +119,7 @@ def reproduce(
     if outcomes:
         figure = plots.sequence_length_figure(results, _known(measured[0]))
         plots.save_figure(figure, output / "sequence-length")
-    console.print(f"wrote {output}", soft_wrap=True, highlight=False)
+    console.print(f"wrote {output}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _report(

@@ -103,7 +103,7 @@ def run_system_training(
     else:
         write_system(output, system, training)
     _show(console, result, division)
-    console.print(f"wrote {output}", soft_wrap=True, highlight=False)
+    console.print(f"wrote {output}", soft_wrap=True, highlight=False, markup=False)
     if system.interrupted:
         console.print("interrupted: the file holds the best epoch so far; --resume goes on", highlight=False)
     else:

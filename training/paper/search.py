@@ -240,4 +240,4 @@ def _report(
     )
     console.print(layout.to_rich())
     write_toml(output, replace(configuration, **best[0].params))
-    console.print(f"wrote {output}", soft_wrap=True, highlight=False)
+    console.print(f"wrote {output}", soft_wrap=True, highlight=False, markup=False)

@@ -97,7 +97,7 @@ def table_1(
             _SPREAD_NOTE,
             _YARDSTICK_NOTE,
             _PAPER_NOTE if papers_songs else _PATTERN_NOTE,
-            "Validation songs are development songs that were held out.",
+            "Validation songs are development songs that were held out; early stopping has seen them.",
         ],
     )
 
