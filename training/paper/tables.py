@@ -128,14 +128,16 @@ def table_2(runs: Sequence[RunResult], yardsticks: Yardsticks, papers_songs: boo
             best = best_configuration(runs, system)
             cells = _spread_cells(best, _evaluation, figure)
             parameters = f"{best[0].parameter_count:,}" if best else DASH
-            rows.append([_described(name, best), *cells, parameters, str(len(best))])
-            if system in TABLE_2:
-                rows.append([f"{name}, the paper", *_published_cells(TABLE_2[system]), DASH])
-        rows.extend([*cells, DASH, DASH] for cells in _yardstick_rows(yardsticks, figure))
+            published = _published_cell(TABLE_2[system]) if system in TABLE_2 else DASH
+            rows.append([_described(name, best), *cells, parameters, str(len(best)), published])
+        rows.extend([*cells, *[DASH] * 3] for cells in _yardstick_rows(yardsticks, figure))
         sections.append(Section(title, rows))
     return Layout(
         "Table 2: RMSE of the systems",
-        ["system", "valence", "arousal", "average", "parameters", "runs"],
+        [
+            *("system", "valence", "arousal", "average", "parameters", "runs"),
+            "paper: valence, arousal, average; parameters",
+        ],
         sections,
         [
             "Each system with the features and the sequence length that did best on the validation songs.",
@@ -185,7 +187,7 @@ def agreement(runs: Sequence[RunResult], yardsticks: Yardsticks) -> Layout:
         sections,
         [
             "In brackets the 95 % bootstrap interval over songs.",
-            "Of every system's configuration in table 2, the run that is best on the validation songs.",
+            "Of every system's best configuration, the run that is best on the validation songs.",
             "CCC and r are taken over all frames; within-song r after each song's means are taken away.",
         ],
     )
@@ -261,9 +263,9 @@ def _optional(value: float | None) -> str:
     return DASH if value is None else number(value)
 
 
-def _published_cells(paper: Published) -> list[str]:
-    figures = [_optional(value) for value in (paper.valence, paper.arousal, paper.average)]
+def _published_cell(paper: Published) -> str:
+    figures = ", ".join(_optional(value) for value in (paper.valence, paper.arousal, paper.average))
     if paper.parameters is None:
-        return [*figures, DASH]
+        return figures
     count, unit = (paper.parameters / 1e6, "M") if paper.parameters >= 1_000_000 else (paper.parameters / 1e3, "k")
-    return [*figures, f"about {count:g} {unit}"]
+    return f"{figures}; {count:g} {unit}"
