@@ -14,6 +14,7 @@ from pathlib import Path
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # as the command line does, and before numpy is imported
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
@@ -21,6 +22,10 @@ import soundfile
 from model.checkpoint import Checkpoint, load_checkpoint
 from streamer.cli import main
 from streamer.composer import compose
+
+# how long an example takes says nothing about it on a machine that does other things as well
+hypothesis.settings.register_profile("moodring", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("moodring")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LABELLED_MUSIC = Path(os.environ.get("MOODRING_DATA", REPOSITORY.parent / "shared" / "data"))
