@@ -27,6 +27,9 @@ from streamer.composer import compose
 hypothesis.settings.register_profile("moodring", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("moodring")
 
+# a shell starts what runs in its background with Ctrl-C ignored, and children would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 LABELLED_MUSIC = Path(os.environ.get("MOODRING_DATA", REPOSITORY.parent / "shared" / "data"))
 
