@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import queue
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from types import FrameType
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 import click
 
 from model.checkpoint import Checkpoint
 from streamer.display import Display
+from streamer.interruption import interruption
 from streamer.live import LiveStream
 from streamer.messages import Estimate, Status, StreamState
 from streamer.publisher import Publisher
@@ -102,7 +101,7 @@ def perform(
         tracker = Tracker(checkpoint, outlet.publish, lag)
         stack.callback(tracker.close)
         live = LiveStream(stream, source, tracker, outlet, checkpoint.frontend.parameters, paced)
-        with _interruption() as interrupted, display:
+        with suppress(KeyboardInterrupt), interruption() as interrupted, display:
             live.start()
             stack.callback(live.join, _JOIN_TIMEOUT)
             stack.callback(outlet.close)
@@ -141,23 +140,3 @@ def _show_until_ended(
             if on_estimate is not None and isinstance(message, Estimate):
                 on_estimate(message)
         display.refresh()
-
-
-@contextmanager
-def _interruption() -> Iterator[threading.Event]:
-    """Give an event that the first Ctrl-C or SIGTERM sets; nothing is cut short by it. The second interrupts."""
-    interrupted = threading.Event()
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-        interrupted.set()
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    except KeyboardInterrupt:
-        pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

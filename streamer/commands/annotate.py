@@ -13,6 +13,8 @@ from model.errors import MoodringError
 from streamer.commands.options import lag_option, model_option
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from model.checkpoint import Checkpoint
     from streamer.table import Table
 
@@ -47,7 +49,7 @@ def annotate(paths: tuple[str, ...], output: str, model: str | None, lag: float,
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from model.checkpoint import load_checkpoint
-    from streamer.interruption import terminated_as_interrupted
+    from streamer.interruption import interruption
     from streamer.table import Table
 
     checkpoint = load_checkpoint(model)
@@ -57,14 +59,14 @@ def annotate(paths: tuple[str, ...], output: str, model: str | None, lag: float,
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        terminated_as_interrupted(),
+        interruption() as interrupted,
         Table(output) as table,
         Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar,
     ):
         task = bar.add_task("annotate", total=len(files))
         for file in files:
             bar.update(task, description=Path(file).name[:40])
-            _annotate(file, table, checkpoint, lag, problems)
+            _annotate(file, table, checkpoint, lag, problems, interrupted)
             bar.advance(task)
         if not table.rows:
             problems.append("nothing could be tracked, so nothing was written")
@@ -96,7 +98,9 @@ def _unreadable(error: OSError) -> str:
     return f'cannot read folder "{error.filename}": {error.strerror}'
 
 
-def _annotate(file: str, table: Table, checkpoint: Checkpoint, lag: float, problems: list[str]) -> None:
+def _annotate(
+    file: str, table: Table, checkpoint: Checkpoint, lag: float, problems: list[str], interrupted: Event
+) -> None:
     from streamer.audio_file import AudioFile
     from streamer.framer import Framer
     from streamer.offline import track
@@ -108,6 +112,8 @@ def _annotate(file: str, table: Table, checkpoint: Checkpoint, lag: float, probl
         source = AudioFile(file)
         framer = Framer(source.sample_rate, checkpoint.frontend.parameters)
         for estimate in track(source, framer, checkpoint, "file", lag):
+            if interrupted.is_set():
+                raise KeyboardInterrupt
             rows.append(row_of(file, estimate))
             if len(rows) == _ROWS_PER_WRITE:
                 table.write(rows)
