@@ -189,7 +189,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it cannot be read, is not TOML, or a value is not allowed.
     """
     try:
-        choices = tomllib.loads(path.read_text(encoding="utf-8"))
+        choices: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror or error}') from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
