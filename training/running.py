@@ -10,8 +10,6 @@ import torch
 from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.errors import MoodringError
-from model.features import build_frontend
 from training.audio import SOUND_FONT
 from training.baseline import RidgeBaseline
 from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
@@ -23,7 +21,7 @@ from training.state import state_beside
 from training.tables import DataError
 from training.tracking import Estimate
 from training.trainer import train
-from training.workspace import Workspace, progress_bar
+from training.workspace import Workspace, progress_bar, training_frontend
 
 
 def run_training(
@@ -69,10 +67,7 @@ def run_training(
     if not chosen:
         raise DataError(f'"{folder}" has no clips to train on; the recipe takes {", ".join(recipe.windows_per_step)}')
 
-    try:
-        frontend = build_frontend()
-    except ImportError as error:
-        raise MoodringError("training needs librosa: install moodring[train]") from error
+    frontend = training_frontend()
     features = FeatureCache(cache or default_folder(), frontend, sound_font or SOUND_FONT)
     samplers = workspace.samplers(chosen, features)
     torch.set_num_threads(1)

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from model.checkpoint import Checkpoint
-from model.features import FloatArray
+from model.errors import MoodringError
+from model.features import FloatArray, Frontend, build_frontend
 from training import datasets
 from training.clips import DEVELOPMENT, Clip
 from training.datasets.deam_splits import Split
@@ -137,6 +138,20 @@ class Workspace:
                 others,
             )
         return results
+
+
+def training_frontend() -> Frontend:
+    """Return the frontend that new networks are trained with.
+
+    Raises
+    ------
+    MoodringError
+        If librosa is missing.
+    """
+    try:
+        return build_frontend()
+    except ImportError as error:
+        raise MoodringError("training needs librosa: install moodring[train]") from error
 
 
 def progress_bar(console: Console) -> Progress:

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from model.errors import MoodringError
-from model.features import Frontend, build_frontend
 from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, EVALUATION, Clip, DynamicLabels
 from training.datasets import deam, own_music, vgmidi
@@ -19,7 +17,7 @@ from training.opensmile_features import LICENCE, OpensmileExtractor, read_featur
 from training.paper.songs import FRAME_DURATION, Division, FloatArray, Song
 from training.paper.streamable import COLUMNS
 from training.tables import DataError, RowError
-from training.workspace import progress_bar
+from training.workspace import progress_bar, training_frontend
 
 _DEAM_FOLDERS = ("DEAM", "deam")
 _SHOWN = 20
@@ -121,20 +119,6 @@ def has_material(request: Request, features: str) -> bool:
     )
 
 
-def frontend() -> Frontend:
-    """Return the frontend that computes log-mel energies.
-
-    Raises
-    ------
-    MoodringError
-        If librosa is missing.
-    """
-    try:
-        return build_frontend()
-    except ImportError as error:
-        raise MoodringError("training needs librosa: install moodring[train]") from error
-
-
 def _clips(request: Request, need: str, console: Console) -> list[Clip]:
     if not request.folder.is_dir():
         raise DataError(f'there is no folder "{request.folder}"')
@@ -179,7 +163,7 @@ def _divide(request: Request, clips: Sequence[Clip], songs: Mapping[str, Song]) 
 
 
 def _cache(request: Request, features: str) -> ExtractorCache:
-    extractor = OpensmileExtractor() if features == "opensmile" else FrontendExtractor(frontend())
+    extractor = OpensmileExtractor() if features == "opensmile" else FrontendExtractor(training_frontend())
     return ExtractorCache(request.cache or default_folder(), extractor, request.sound_font)
 
 

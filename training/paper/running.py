@@ -16,7 +16,7 @@ from training.datasets.deam_splits import split
 from training.paper.configuration import configure
 from training.paper.epoch_log import EpochLog
 from training.paper.fitting import Epoch
-from training.paper.material import Request, frontend, read_division
+from training.paper.material import Request, read_division
 from training.paper.results import RunResult
 from training.paper.runs import Run, describe, summarise
 from training.paper.scores import score, yardsticks
@@ -28,7 +28,7 @@ from training.paper.tables import agreement
 from training.report import write_json
 from training.state import state_beside
 from training.tables import DataError
-from training.workspace import progress_bar
+from training.workspace import progress_bar, training_frontend
 
 
 def make_request(
@@ -99,7 +99,7 @@ def run_system_training(
         "licence": licence,
     }
     if is_streamable(configuration):
-        as_checkpoint(system, frontend(), name, training, licence).save(output)
+        as_checkpoint(system, training_frontend(), name, training, licence).save(output)
     else:
         write_system(output, system, training)
     _show(console, result, division)
