@@ -40,11 +40,9 @@ LIVE = "live"
     "for making choices.",
 )
 @click.option("--licence", default="", help="Terms of use to note in the checkpoint.")
-@options.split_options
-@options.CACHE
-@options.SOUND_FONT
-@options.JOBS
+@options.material_options
 def train(
+    material: options.MaterialOptions,
     folder: Path,
     output: Path,
     system: str | None,
@@ -59,13 +57,6 @@ def train(
     seed: int,
     validation_fold: int | None,
     licence: str,
-    split_name: str,
-    development_ids: Path | None,
-    evaluation_ids: Path | None,
-    skip_bad: bool,
-    cache: Path | None,
-    sound_font: Path | None,
-    jobs: int,
 ) -> None:
     """Train a network on labelled music, measure it, and write a checkpoint.
 
@@ -83,9 +74,9 @@ def train(
         "--features": features,
         "--sequence-length": sequence_length,
         "--epochs": epochs,
-        "--development-ids": development_ids,
-        "--evaluation-ids": evaluation_ids,
-        "--skip-bad": skip_bad or None,
+        "--development-ids": material.development_ids,
+        "--evaluation-ids": material.evaluation_ids,
+        "--skip-bad": material.skip_bad or None,
     }
     if system == LIVE or (system is None and config is None):
         _refuse(of_systems, f"is for the paper's systems: add --system {'|'.join(SYSTEMS)}")
@@ -103,19 +94,18 @@ def train(
             resume=resume,
             validation_fold=validation_fold,
             licence=licence,
-            cache=cache,
-            sound_font=sound_font,
-            jobs=jobs,
+            cache=material.cache,
+            sound_font=material.sound_font,
+            jobs=material.jobs,
         )
         return
     _refuse(of_live, "is for --system live")
-    from training.paper.configuration import read_toml
+    from training.paper.configuration import choose
     from training.paper.running import make_request, run_system_training
 
-    given = {"system": system, "features": features, "sequence_length": sequence_length, "epochs": epochs}
-    choices = (read_toml(config) if config else {}) | {key: value for key, value in given.items() if value is not None}
+    choices = choose(config, system=system, features=features, sequence_length=sequence_length, epochs=epochs)
     run_system_training(
-        make_request(folder, split_name, development_ids, evaluation_ids, skip_bad, cache, sound_font, jobs),
+        make_request(folder, **vars(material)),
         output,
         choices,
         name=name or output.stem,
@@ -146,24 +136,15 @@ def _refuse(values: dict[str, Any], reason: str) -> None:
     "--worst", type=click.IntRange(min=0), default=0, help="Also list so many clips per data set, worst first."
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
-@options.split_options
-@options.CACHE
-@options.SOUND_FONT
-@options.JOBS
+@options.material_options
 def evaluate(
+    material: options.MaterialOptions,
     checkpoint: Path | None,
     folder: Path,
     lag: float,
     baseline: bool,
     worst: int,
     json_path: Path | None,
-    split_name: str,
-    development_ids: Path | None,
-    evaluation_ids: Path | None,
-    skip_bad: bool,
-    cache: Path | None,
-    sound_font: Path | None,
-    jobs: int,
 ) -> None:
     """Measure CHECKPOINT (or the one that moodring ships) on the held-out clips of labelled music.
 
@@ -178,7 +159,7 @@ def evaluate(
             raise click.UsageError("--lag, --baseline and --worst are for models that can be streamed")
         from training.paper.running import make_request, run_system_evaluation
 
-        request = make_request(folder, split_name, development_ids, evaluation_ids, skip_bad, cache, sound_font, jobs)
+        request = make_request(folder, **vars(material))
         run_system_evaluation(checkpoint, request, json_path)
         return
     from training.running import run_evaluation
@@ -190,9 +171,9 @@ def evaluate(
         baseline=baseline,
         worst=worst,
         json_path=json_path,
-        deam_split=split(split_name, development_ids, evaluation_ids),
-        skip_bad=skip_bad,
-        cache=cache,
-        sound_font=sound_font,
-        jobs=jobs,
+        deam_split=split(material.split_name, material.development_ids, material.evaluation_ids),
+        skip_bad=material.skip_bad,
+        cache=material.cache,
+        sound_font=material.sound_font,
+        jobs=material.jobs,
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from training.paper.names import FEATURES
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 DATA = click.option(
     "--data",
@@ -19,21 +19,6 @@ DATA = click.option(
     required=True,
     type=click.Path(path_type=Path),
     help="Folder with labelled music (see training/DATA.md).",
-)
-CACHE = click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    help="Folder for features.  [default: $MOODRING_CACHE, $XDG_CACHE_HOME/moodring or ~/.cache/moodring]",
-)
-SOUND_FONT = click.option(
-    "--sound-font", type=click.Path(path_type=Path), help="What MIDI is rendered with.  [default: FluidR3_GM.sf2]"
-)
-JOBS = click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=lambda: os.cpu_count() or 1,
-    show_default="one per core",
-    help="Processes at work at the same time.",
 )
 SEED = click.option(
     "--seed",
@@ -60,7 +45,7 @@ CONFIG = click.option(
     help="TOML file with any settings of a system; options on the command line take precedence.",
 )
 
-_SPLIT = (
+_MATERIAL = (
     click.option(
         "--split",
         "split_name",
@@ -80,11 +65,59 @@ _SPLIT = (
         help="For DEAM: file with the evaluation songs, one id per line.",
     ),
     click.option("--skip-bad", is_flag=True, help="Go on without the songs that something is wrong with."),
+    click.option(
+        "--cache",
+        type=click.Path(path_type=Path),
+        help="Folder for features.  [default: $MOODRING_CACHE, $XDG_CACHE_HOME/moodring or ~/.cache/moodring]",
+    ),
+    click.option(
+        "--sound-font", type=click.Path(path_type=Path), help="What MIDI is rendered with.  [default: FluidR3_GM.sf2]"
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        default=lambda: os.cpu_count() or 1,
+        show_default="one per core",
+        help="Processes at work at the same time.",
+    ),
 )
 
 
-def split_options(function: Function) -> Function:
-    """Add the options that say which songs are for what."""
-    for option in reversed(_SPLIT):
-        function = option(function)
-    return function
+@dataclass(frozen=True)
+class MaterialOptions:
+    """What all training commands have in common: which songs are for what, and where their features come from.
+
+    Attributes
+    ----------
+    split_name : str
+        A built-in split of DEAM.
+    development_ids, evaluation_ids : Path or None
+        Files of ids that take the place of its parts.
+    skip_bad : bool
+        Go on without the songs that something is wrong with.
+    cache, sound_font : Path or None
+        Folder for features, and what MIDI is rendered with; the usual ones if None.
+    jobs : int
+        Processes at work at the same time.
+    """
+
+    split_name: str
+    development_ids: Path | None
+    evaluation_ids: Path | None
+    skip_bad: bool
+    cache: Path | None
+    sound_font: Path | None
+    jobs: int
+
+
+def material_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `MaterialOptions` to a command, which gets them as its first argument."""
+
+    @wraps(command)
+    def wrapper(**arguments: Any) -> None:
+        material = MaterialOptions(**{field.name: arguments.pop(field.name) for field in fields(MaterialOptions)})
+        command(material, **arguments)
+
+    for option in reversed(_MATERIAL):
+        wrapper = option(wrapper)
+    return wrapper

@@ -36,11 +36,9 @@ from training.paper.names import FEATURES, TABLES
 @options.SEED
 @options.EPOCHS
 @options.CONFIG
-@options.split_options
-@options.CACHE
-@options.SOUND_FONT
-@options.JOBS
+@options.material_options
 def reproduce(
+    material: options.MaterialOptions,
     folder: Path,
     output: Path,
     table: str,
@@ -49,13 +47,6 @@ def reproduce(
     seed: int,
     epochs: int | None,
     config: Path | None,
-    split_name: str,
-    development_ids: Path | None,
-    evaluation_ids: Path | None,
-    skip_bad: bool,
-    cache: Path | None,
-    sound_font: Path | None,
-    jobs: int,
 ) -> None:
     """Train what the paper's tables show, and print them with the paper's figures beside ours.
 
@@ -69,14 +60,12 @@ def reproduce(
       moodring reproduce --data DEAM --table 1b --runs 1
       moodring reproduce --data FOLDER/vgmidi -o out --table 2
     """
-    from training.paper.configuration import read_toml
+    from training.paper.configuration import choose
     from training.paper.reproduce import reproduce as run
     from training.paper.running import make_request
 
-    choices = read_toml(config) if config else {}
-    if epochs is not None:
-        choices["epochs"] = epochs
-    request = make_request(folder, split_name, development_ids, evaluation_ids, skip_bad, cache, sound_font, jobs)
+    choices = choose(config, epochs=epochs)
+    request = make_request(folder, **vars(material))
     run(request, output, table, runs, seed, choices, features)
 
 
@@ -107,11 +96,9 @@ def reproduce(
 @options.EPOCHS
 @options.CONFIG
 @options.SEED
-@options.split_options
-@options.CACHE
-@options.SOUND_FONT
-@options.JOBS
+@options.material_options
 def search(
+    material: options.MaterialOptions,
     folder: Path,
     study: Path,
     output: Path,
@@ -121,13 +108,6 @@ def search(
     epochs: int | None,
     config: Path | None,
     seed: int,
-    split_name: str,
-    development_ids: Path | None,
-    evaluation_ids: Path | None,
-    skip_bad: bool,
-    cache: Path | None,
-    sound_font: Path | None,
-    jobs: int,
 ) -> None:
     """Search the CRNN's hyperparameters as the paper's section 3.5 does, on development songs alone.
 
@@ -140,11 +120,10 @@ def search(
       moodring search --data DEAM --study search.db -o best.toml --trials 100
       moodring train --data DEAM -o best.safetensors --config best.toml
     """
-    from training.paper.configuration import read_toml
+    from training.paper.configuration import choose
     from training.paper.running import make_request
     from training.paper.search import search as run
 
-    given = {"features": features, "sequence_length": sequence_length, "epochs": epochs}
-    choices = (read_toml(config) if config else {}) | {key: value for key, value in given.items() if value is not None}
-    request = make_request(folder, split_name, development_ids, evaluation_ids, skip_bad, cache, sound_font, jobs)
+    choices = choose(config, features=features, sequence_length=sequence_length, epochs=epochs)
+    request = make_request(folder, **vars(material))
     run(request, study, output, trials, seed, choices)

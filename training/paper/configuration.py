@@ -201,6 +201,18 @@ def read_toml(path: Path) -> dict[str, Any]:
     return choices
 
 
+def choose(path: Path | None, **given: Any) -> dict[str, Any]:
+    """Return the choices of a TOML file, if there is one, and over them those given that are not None.
+
+    Raises
+    ------
+    DataError
+        See `read_toml`.
+    """
+    chosen = {} if path is None else read_toml(path)
+    return chosen | {name: value for name, value in given.items() if value is not None}
+
+
 def write_toml(path: Path, configuration: Configuration) -> None:
     """Write a configuration so that `read_toml` reads it.
 
