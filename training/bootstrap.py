@@ -158,3 +158,95 @@ class SongMoments:
         means = x_mean + x_means.mean(axis=0), y_mean + y_means.mean(axis=0)
         # what rounding leaves of a constant's variance may lie below zero
         return means, (np.maximum(x_variance, 0.0), np.maximum(y_variance, 0.0)), covariance
+
+
+@dataclass(frozen=True, eq=False)
+class SignClips:
+    """Clips that are labelled by signs, from which the metrics over any draw of songs follow.
+
+    As with `SongMoments`, a song that is drawn twice counts as two, with all its clips. An estimate of 0 counts as
+    negative, and zero is the threshold.
+
+    Attributes
+    ----------
+    song : ndarray of int, shape (clips,)
+        Which song (or artist) a clip belongs to, from 0.
+    songs : int
+        How many there are.
+    signs, estimates : ndarray of float64, shape (clips, 2)
+    """
+
+    song: NDArray[np.integer]
+    songs: int
+    signs: Array
+    estimates: Array
+
+    def roc_auc(self, draws: Draws) -> Array:
+        """Return `metrics.roc_auc` of each draw, shape (..., 2)."""
+        weights = self._weights(draws)
+        return np.stack([_weighted_auc(self.signs[:, i], self.estimates[:, i], weights) for i in range(2)], axis=-1)
+
+    def sign_accuracy(self, draws: Draws) -> Array:
+        """Return the share of clips whose sign is right, shape (..., 2)."""
+        right = (self.signs > 0) == (self.estimates > 0)
+        return _weighted_mean(right.astype(np.float64), self._weights(draws))
+
+    def quadrant_accuracy(self, draws: Draws) -> Array:
+        """Return `metrics.quadrant_accuracy` of each draw, shape (..., 1)."""
+        right = ((self.signs > 0) == (self.estimates > 0)).all(axis=1, keepdims=True)
+        return _weighted_mean(right.astype(np.float64), self._weights(draws))
+
+    def quadrant_macro_f1(self, draws: Draws) -> Array:
+        """Return `metrics.quadrant_macro_f1` of each draw, shape (..., 1)."""
+        weights = self._weights(draws)
+        quadrants = np.arange(4)
+        truth, guess = ((values > 0) @ np.array([1, 2]) for values in (self.signs, self.estimates))
+        is_true, is_guessed = (numbers[:, np.newaxis] == quadrants for numbers in (truth, guess))
+        both = weights @ (is_true & is_guessed)
+        either = weights @ is_true + weights @ is_guessed
+        occurring = (either > 0).sum(axis=-1, keepdims=True)
+        return np.asarray(ratio_or_zero(2 * both, either).sum(axis=-1, keepdims=True) / occurring)
+
+    def _weights(self, draws: Draws) -> Array:
+        """Return how often each draw has each clip, shape (..., clips)."""
+        flat = draws.reshape(-1, draws.shape[-1])
+        offsets = self.songs * np.arange(len(flat))[:, np.newaxis]
+        counts = np.bincount((flat + offsets).ravel(), minlength=self.songs * len(flat))
+        times = counts.reshape(*draws.shape[:-1], self.songs).astype(np.float64)
+        return np.asarray(times[..., self.song])
+
+
+def mean_over_rows(sums: Array, counts: NDArray[np.number]) -> Callable[[Draws], Array]:
+    """Return the statistic that is the mean over all rows of the songs drawn.
+
+    Parameters
+    ----------
+    sums : ndarray of float64, shape (songs, k)
+        Of each song's rows.
+    counts : ndarray, shape (songs,)
+        Rows of each song.
+    """
+
+    def statistic(draws: Draws) -> Array:
+        return np.asarray(sums[draws].sum(axis=-2) / counts[draws].sum(axis=-1)[..., np.newaxis])
+
+    return statistic
+
+
+def _weighted_mean(values: Array, weights: Array) -> Array:
+    return np.asarray(weights @ values / weights.sum(axis=-1, keepdims=True))
+
+
+def _weighted_auc(signs: Array, estimate: Array, weights: Array) -> Array:
+    order = np.argsort(estimate, kind="stable")
+    ranked, positive = estimate[order], signs[order] > 0
+    weights = weights[..., order]
+    negatives = np.where(positive, 0.0, weights)
+    below = np.concatenate([np.zeros((*weights.shape[:-1], 1)), np.cumsum(negatives, axis=-1)], axis=-1)
+    # what is tied with a clip counts half, so the mean of all below the tie and all up to its end
+    lower = below[..., np.searchsorted(ranked, ranked, side="left")]
+    upper = below[..., np.searchsorted(ranked, ranked, side="right")]
+    positives = weights - negatives
+    pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
+    wins = (positives * (lower + upper) / 2).sum(axis=-1)
+    return np.asarray(np.where(pairs > 0, wins / np.where(pairs > 0, pairs, 1.0), 0.5))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import metrics
-from training.bootstrap import SongMoments, bootstrap_interval
+from training.bootstrap import SignClips, SongMoments, bootstrap_interval, mean_over_rows
 
 Songs = list[np.ndarray]
 
@@ -39,6 +39,32 @@ def test_moments_give_the_metrics_of_the_songs_drawn(seed: int, lengths: list[in
         (moments.within_song_r, metrics.within_song_r(reference, estimate, song)),
     ):
         np.testing.assert_allclose(ours(draws), [expected], atol=1e-9)
+
+
+@given(SEEDS, st.lists(st.integers(1, 5), min_size=1, max_size=8), st.data())
+def test_clips_of_signs_give_the_metrics_of_the_songs_drawn(seed: int, clips: list[int], data: st.DataObject) -> None:
+    random = np.random.default_rng(seed)
+    song = np.repeat(np.arange(len(clips)), clips)
+    signs = random.choice([-1.0, 1.0], (len(song), 2))
+    # coarse, so that there are ties and zeros
+    estimates = (0.3 * signs + random.normal(0, 0.5, signs.shape)).round(1)
+    drawn = data.draw(st.lists(st.integers(0, len(clips) - 1), min_size=len(clips), max_size=len(clips)))
+    rows = np.concatenate([np.flatnonzero(song == i) for i in drawn])
+    reference, estimate = signs[rows], estimates[rows]
+    moments = SignClips(song, len(clips), signs, estimates)
+    for ours, expected in (
+        (moments.roc_auc, metrics.roc_auc(reference, estimate)),
+        (moments.sign_accuracy, np.mean((reference > 0) == (estimate > 0), axis=0)),
+        (moments.quadrant_accuracy, [metrics.quadrant_accuracy(reference, estimate)]),
+        (moments.quadrant_macro_f1, [metrics.quadrant_macro_f1(reference, estimate)]),
+    ):
+        np.testing.assert_allclose(ours(np.array(drawn)), expected, atol=1e-12)
+        np.testing.assert_allclose(ours(np.array([drawn, drawn])), [expected] * 2, atol=1e-12)
+
+
+def test_a_mean_over_rows_weighs_songs_by_their_rows() -> None:
+    statistic = mean_over_rows(np.array([[1.0, 2.0], [9.0, 0.0]]), np.array([1, 3]))
+    np.testing.assert_allclose(statistic(np.array([[0, 0], [0, 1], [1, 1]])), [[1, 2], [2.5, 0.5], [3, 0]])
 
 
 @given(SEEDS)

@@ -1,48 +1,31 @@
 """The paper's results as pictures: curves over a song, error by song, error by sequence length.
 
-Needs matplotlib, which is loaded when the first picture is made. Nothing is drawn through pyplot, so no window opens
-and no global state is left behind; the same figures give the same files. Colours are those of Okabe & Ito ("Color
-universal design", 2008), and every line also differs in its dash or its marker.
+Needs matplotlib; see `training.drawing`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training import metrics
+from training.drawing import BLACK, BLUE, GREY, VERMILION, legend_below, new_figure, tidy
+from training.drawing import require_matplotlib as require_matplotlib
+from training.drawing import save_figure as save_figure
 from training.paper.names import SEQUENCE_LENGTHS
 from training.paper.published import TABLE_1
 from training.paper.results import RunResult, select, spreads
 from training.paper.scores import Labels, Yardsticks
-from training.tables import DataError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DIMENSIONS = ("valence", "arousal")
 
 _FRAME_DURATION = 0.5
-_BLACK, _BLUE, _VERMILION, _GREY = "#000000", "#0072B2", "#D55E00", "#7F7F7F"
-_DPI = 150
-
-
-def require_matplotlib() -> None:
-    """Make sure that there is matplotlib.
-
-    Raises
-    ------
-    DataError
-        If it is not installed.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise DataError('plots need matplotlib; install it: pip install "moodring[plots]"')
 
 
 def curves_figure(
@@ -82,7 +65,7 @@ def curves_figure(
     errors = _errors_per_song(labels, estimates).mean(axis=1)
     order = np.argsort(errors, kind="stable")
     chosen = {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
-    figure = _figure(10, 7.2)
+    figure = new_figure(10, 7.2)
     grid = figure.subplots(len(chosen), 2, sharey=True, squeeze=False)
     largest = max(float(np.abs(rows[song]).max()) for song in chosen.values() for rows in (labels, estimates))
     limit = np.ceil(max(largest, 0.25) * 4) / 4
@@ -90,19 +73,19 @@ def curves_figure(
         time = first_positions[song] + _FRAME_DURATION * np.arange(len(labels[song]))
         error = _errors_per_song([labels[song]], [estimates[song]])[0]
         for i, (axes, dimension) in enumerate(zip(row, DIMENSIONS, strict=True)):
-            axes.axhline(training_mean[i], color=_GREY, linewidth=1, linestyle=":", label="mean predictor")
-            axes.plot(time, labels[song][:, i], color=_BLACK, linewidth=1.4, label="annotated")
-            axes.plot(time, estimates[song][:, i], color=_BLUE, linewidth=1.4, linestyle="--", label="predicted")
+            axes.axhline(training_mean[i], color=GREY, linewidth=1, linestyle=":", label="mean predictor")
+            axes.plot(time, labels[song][:, i], color=BLACK, linewidth=1.4, label="annotated")
+            axes.plot(time, estimates[song][:, i], color=BLUE, linewidth=1.4, linestyle="--", label="predicted")
             heading = f"{rank}: song {names[song]}, RMSE {error[i]:.3f}"
             axes.set_title(heading, fontsize=9, loc="left", parse_math=False)
             axes.set_ylabel(f"{dimension} (−1 to 1)")
             axes.tick_params(labelleft=True)
             axes.set_ylim(-limit, limit)
             axes.set_xlim(time[0], max(time[-1], time[0] + _FRAME_DURATION))
-            _tidy(axes)
+            tidy(axes)
     for axes in grid[-1]:
         axes.set_xlabel("time in the song (s)")
-    _legend_below(figure, grid[0, 0])
+    legend_below(figure, grid[0, 0])
     figure.suptitle(f"{title}: annotated and predicted curves", fontsize=11)
     return figure
 
@@ -132,22 +115,22 @@ def song_errors_figure(
     constant = _errors_per_song(labels, [metrics.mean_predictor(training_mean, len(rows)) for rows in labels])
     order = np.argsort(errors.mean(axis=1), kind="stable")
     places = np.arange(len(order))
-    figure = _figure(max(7.0, 1.5 + 0.15 * len(order)), 6.4)
+    figure = new_figure(max(7.0, 1.5 + 0.15 * len(order)), 6.4)
     panels = figure.subplots(2, 1, sharex=True)
     for i, (axes, dimension) in enumerate(zip(panels, DIMENSIONS, strict=True)):
         ours, theirs = errors[order, i], constant[order, i]
         axes.vlines(places, ours, theirs, color="#CCCCCC", linewidth=1, zorder=1)
-        axes.plot(places, theirs, "D", color=_GREY, markersize=4, fillstyle="none", label="mean predictor, song")
-        axes.plot(places, ours, "o", color=_BLUE, markersize=5, label="predicted, song")
-        axes.axhline(theirs.mean(), color=_GREY, linewidth=1.2, linestyle=":", label="mean predictor, average")
-        axes.axhline(ours.mean(), color=_BLUE, linewidth=1.2, linestyle="--", label="predicted, average")
+        axes.plot(places, theirs, "D", color=GREY, markersize=4, fillstyle="none", label="mean predictor, song")
+        axes.plot(places, ours, "o", color=BLUE, markersize=5, label="predicted, song")
+        axes.axhline(theirs.mean(), color=GREY, linewidth=1.2, linestyle=":", label="mean predictor, average")
+        axes.axhline(ours.mean(), color=BLUE, linewidth=1.2, linestyle="--", label="predicted, average")
         axes.set_ylabel(f"RMSE of {dimension}")
         axes.set_ylim(bottom=0)
         axes.set_xlim(-0.8, len(order) - 0.2)
-        _tidy(axes)
+        tidy(axes)
     panels[-1].set_xticks(places, [names[song] for song in order], rotation=90, fontsize=7, parse_math=False)
     panels[-1].set_xlabel("song, in order of its error")
-    _legend_below(figure, panels[0])
+    legend_below(figure, panels[0])
     figure.suptitle(f"{title}: error of every evaluation song", fontsize=11)
     return figure
 
@@ -172,13 +155,13 @@ def sequence_length_figure(runs: Sequence[RunResult], yardsticks: Yardsticks) ->
         If matplotlib is not installed.
     """
     known = yardsticks.mean_predictor.song_averaged_rmse
-    figure = _figure(11, 4.4)
+    figure = new_figure(11, 4.4)
     lengths = sorted(SEQUENCE_LENGTHS)
     panels = figure.subplots(1, 3, sharey=True)
-    styles = {"opensmile": ("baseline features", _BLUE, "o", -0.6), "logmel": ("log-mel", _VERMILION, "s", 0.6)}
+    styles = {"opensmile": ("baseline features", BLUE, "o", -0.6), "logmel": ("log-mel", VERMILION, "s", 0.6)}
     for i, (axes, dimension) in enumerate(zip(panels, (*DIMENSIONS, "average"), strict=True)):
         constant = (known.valence, known.arousal, known.average)[i]
-        axes.axhline(constant, color=_GREY, linewidth=1.2, linestyle=":", label="mean predictor")
+        axes.axhline(constant, color=GREY, linewidth=1.2, linestyle=":", label="mean predictor")
         for features, (name, colour, marker, aside) in styles.items():
             found = [(length, select(runs, "crnn", features, length)) for length in lengths]
             points = [
@@ -213,65 +196,11 @@ def sequence_length_figure(runs: Sequence[RunResult], yardsticks: Yardsticks) ->
         axes.set_title(dimension, fontsize=10)
         axes.set_xticks(lengths)
         axes.set_xlabel("sequence length (frames of 0.5 s)")
-        _tidy(axes)
+        tidy(axes)
     panels[0].set_ylabel("RMSE, averaged over songs")
-    _legend_below(figure, panels[-1])
+    legend_below(figure, panels[-1])
     figure.suptitle("CRNN: error by sequence length, evaluation songs", fontsize=11)
     return figure
-
-
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as PNG and as SVG, the same bytes for the same figure.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    stem : Path
-        Without the ending.
-
-    Returns
-    -------
-    list of Path
-
-    Raises
-    ------
-    DataError
-        If it cannot be written.
-    """
-    from matplotlib import rc_context
-
-    png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
-    # every draw would move what constrained layout has placed by a hair
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    try:
-        figure.savefig(png, dpi=_DPI, metadata={"Software": None})
-        # without a salt of its own, every SVG gets other identifiers
-        with rc_context({"svg.hashsalt": "moodring"}):
-            figure.savefig(svg, metadata={"Date": None, "Creator": None})
-    except OSError as error:
-        raise DataError(f'cannot write "{stem}": {error.strerror or error}') from error
-    return [png, svg]
-
-
-def _figure(width: float, height: float) -> Figure:
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.06)
-    return figure
-
-
-def _tidy(axes: Axes) -> None:
-    axes.grid(True, color="#E5E5E5", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _legend_below(figure: Figure, axes: Axes) -> None:
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=min(len(texts), 5), frameon=False, fontsize=9)
 
 
 def _errors_per_song(labels: Labels, estimates: Labels) -> NDArray[np.float64]:

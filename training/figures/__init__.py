@@ -1,0 +1,5 @@
+"""Figures of tracks against labels, with intervals over songs, beside goals and other predictors.
+
+`labelled` brings tracks and labels together; `measuring`, `calibration`, `lags`, `genres` and `comparison` compute;
+`report` lays everything out as tables, JSON and Markdown.
+"""
