@@ -3,10 +3,10 @@
 The metadata is one JSON object under the key ``moodring`` of the safetensors header::
 
     {"version": 1, "name": "...", "features": {...}, "network": {...},
-     "training": {...}, "metrics": {...}, "licence": "..."}
+     "ear": {...} or null, "training": {...}, "metrics": {...}, "licence": "..."}
 
-``features`` and ``network`` rebuild the frontend and the network, so that a network can never meet features that it
-was not trained on; the rest is for people.
+``features``, ``ear`` and ``network`` rebuild the frontend, the ear and the network, so that a network can never meet
+features that it was not trained on; the rest is for people.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from model.crnn import CRNNParameters
+from model.ear import Ear, EarMemory
+from model.ears import build_ear, ear_tensors, ear_to_json
 from model.errors import MoodringError
 from model.features import FeatureParameters, FloatArray, Frontend
 from model.network import EmotionNetwork, NetworkParameters
@@ -38,6 +40,10 @@ MAXIMUM_BYTES = 1 << 30
 _MEL_FILTERBANK = "frontend.mel_filterbank"
 _CHROMA_FILTERBANK = "frontend.chroma_filterbank"
 _NETWORK = "network."
+_EAR = "ear."
+
+BUNDLED = ("default", "large")
+"""Names of the checkpoints that moodring ships; the large one needs the package musicnn."""
 
 
 class CheckpointError(MoodringError):
@@ -60,6 +66,8 @@ class Checkpoint:
         How it was trained and how well it does, as JSON objects.
     licence : str
         Terms of use.
+    ear : Ear, optional
+        Adds columns to the features.
     """
 
     name: str
@@ -68,11 +76,37 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
+    ear: Ear | None = None
 
     @property
     def window(self) -> int:
-        """Frames that the network hears at once."""
+        """Frames that the CRNN hears at once; with fewer, estimates are of a stream that warms up."""
         return self.network.network_parameters.window
+
+    @property
+    def history(self) -> int:
+        """Frames that the whole network looks back over."""
+        return self.network.network_parameters.history
+
+    def memory(self) -> EarMemory | None:
+        """Return what features of a new stream need to remember; None if each frame's are its own alone."""
+        return None if self.ear is None else self.ear.memory()
+
+    def features(self, frames: FloatArray, memories: Sequence[EarMemory | None]) -> FloatArray:
+        """Compute the rows that the network takes.
+
+        Parameters
+        ----------
+        frames : ndarray of float32, shape (n, frame_length)
+            Mono samples, full scale at ±1; those of one stream in their order.
+        memories : sequence of EarMemory or None
+            Of the stream of each frame, from `memory`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, feature_count + ear_columns)
+        """
+        return feature_rows(self.frontend, self.ear, frames, memories)
 
     def frames_of_lag(self, lag: float) -> int:
         """Turn a lag in seconds into frames.
@@ -80,7 +114,7 @@ class Checkpoint:
         Parameters
         ----------
         lag : float
-            Seconds, a multiple of the frame's duration and shorter than the window.
+            Seconds, a multiple of the frame's duration and shorter than what the network looks back over.
 
         Returns
         -------
@@ -89,11 +123,11 @@ class Checkpoint:
         Raises
         ------
         MoodringError
-            If the lag is negative, not finite, between frames, or longer than the window.
+            If the lag is negative, not finite, between frames, or too long.
         """
         duration = self.frontend.parameters.frame_duration
         frames = round(lag / duration) if math.isfinite(lag) else -1
-        longest = self.window - 1
+        longest = self.history - 1
         if not 0 <= frames <= longest or abs(frames * duration - lag) > 1e-6:
             raise MoodringError(
                 f"a lag of {lag:g} s is not possible with this model; choose a multiple of {duration:g} s "
@@ -106,8 +140,8 @@ class Checkpoint:
 
         Parameters
         ----------
-        windows : ndarray of float32, shape (n, frames, feature_count)
-            Oldest frame first; `frames` is `window`, or fewer while a stream warms up.
+        windows : ndarray of float32, shape (n, frames, feature_count + ear_columns)
+            Oldest frame first; `frames` is `history`, or fewer while there is less.
         lag : int
             Frames to look back from the newest one.
 
@@ -116,9 +150,21 @@ class Checkpoint:
         ndarray of float32, shape (n, 2)
             Valence and arousal in [-1, 1].
         """
+        return self.estimate_with_std(windows, lag)[0]
+
+    def estimate_with_std(self, windows: FloatArray, lag: int = 0) -> tuple[FloatArray, FloatArray | None]:
+        """Estimate as `estimate` does, and say how far listeners' ratings lie from it.
+
+        Returns
+        -------
+        values : ndarray of float32, shape (n, 2)
+            Valence and arousal in [-1, 1].
+        stds : ndarray of float32, shape (n, 2), or None
+            Standard deviations; None if the network does not give them.
+        """
         with torch.inference_mode():
-            output: FloatArray = self.network.estimate(torch.from_numpy(windows), lag).numpy()
-        return output
+            values, stds = self.network.estimate(torch.from_numpy(windows), lag)
+        return values.numpy(), None if stds is None else stds.numpy()
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint; an existing file is replaced in one step or not at all.
@@ -139,6 +185,7 @@ class Checkpoint:
             "name": self.name,
             "features": self.frontend.parameters.to_json(),
             "network": self.network.network_parameters.to_json(),
+            "ear": None if self.ear is None else ear_to_json(self.ear),
             "training": self.training,
             "metrics": self.metrics,
             "licence": self.licence,
@@ -148,6 +195,8 @@ class Checkpoint:
         }
         tensors[_MEL_FILTERBANK] = torch.from_numpy(self.frontend.mel_filterbank)
         tensors[_CHROMA_FILTERBANK] = torch.from_numpy(self.frontend.chroma_filterbank)
+        if self.ear is not None:
+            tensors |= {_EAR + key: value for key, value in ear_tensors(self.ear).items()}
         content = save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
@@ -158,9 +207,20 @@ class Checkpoint:
             raise CheckpointError(f'cannot write checkpoint "{path}": {error.strerror}') from error
 
 
-def default_checkpoint_path() -> Path:
-    """Return the path of the checkpoint that moodring ships."""
-    return Path(str(files("model") / "weights" / "default.safetensors"))
+def feature_rows(
+    frontend: Frontend, ear: Ear | None, frames: FloatArray, memories: Sequence[EarMemory | None]
+) -> FloatArray:
+    """Compute the rows that a network takes, features and then what the ear says; see `Checkpoint.features`."""
+    rows = frontend(frames)
+    if ear is None:
+        return rows
+    heard = ear.hear(frames, [memory for memory in memories if memory is not None])
+    return np.concatenate([rows, heard], axis=1)
+
+
+def bundled_checkpoint_path(name: str = BUNDLED[0]) -> Path:
+    """Return the path of a checkpoint that moodring ships, one of `BUNDLED`."""
+    return Path(str(files("model") / "weights" / f"{name}.safetensors"))
 
 
 def load_checkpoint(path: str | Path | None = None) -> Checkpoint:
@@ -169,7 +229,7 @@ def load_checkpoint(path: str | Path | None = None) -> Checkpoint:
     Parameters
     ----------
     path : str or Path, optional
-        The bundled one if not given.
+        A file, or one of `BUNDLED` for a checkpoint that moodring ships; its default if not given.
 
     Returns
     -------
@@ -180,8 +240,11 @@ def load_checkpoint(path: str | Path | None = None) -> Checkpoint:
     CheckpointError
         If there is no such file, or it is truncated, not a moodring checkpoint, of another version, or its
         parts do not fit together.
+    MusicnnError
+        If it needs the package musicnn, which is missing.
     """
-    path = default_checkpoint_path() if path is None else Path(path)
+    name = BUNDLED[0] if path is None else str(path)
+    path = bundled_checkpoint_path(name) if name in BUNDLED else Path(name)
     try:
         size = path.stat().st_size
         if not path.is_file():
@@ -231,6 +294,12 @@ def _rebuild(metadata: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Chec
     banks = [_finite(tensors[key]).numpy() for key in (_MEL_FILTERBANK, _CHROMA_FILTERBANK)]
     frontend = Frontend(features, *(bank.astype(np.float32) for bank in banks))
     parameters = NetworkParameters(**network_json)
+    ear = None
+    if metadata.get("ear") is not None:
+        of_ear = {key[len(_EAR) :]: _finite(value) for key, value in tensors.items() if key.startswith(_EAR)}
+        ear = build_ear(metadata["ear"], of_ear)
+    if parameters.ear_columns != (0 if ear is None else ear.shape.outputs):
+        raise ValueError("the network takes another number of columns than its ear gives")
     with torch.device("meta"):
         expected = EmotionNetwork(features, parameters).state_dict()
     # compared before memory is taken: the sizes come from the file
@@ -247,6 +316,7 @@ def _rebuild(metadata: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Chec
         training=dict(metadata["training"]),
         metrics=dict(metadata["metrics"]),
         licence=str(metadata["licence"]),
+        ear=ear,
     )
 
 

@@ -9,9 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_LINEAR_PATH_DROPOUT = 0.5
-_SMALLEST_VARIANCE = 1e-4
-
 
 @dataclass(frozen=True)
 class CRNNParameters:
@@ -179,52 +176,6 @@ class Branch(nn.Module):
             parameter.register_hook(mask.mul)  # type: ignore[no-untyped-call]  # torch does not annotate it
 
 
-class LinearPath(nn.Module):
-    """Linear in the mean and the standard deviation of each input over the window, past everything else.
-
-    It learns what linear regression on such statistics would, so that the CRNN need only learn the rest ("wide and
-    deep", Cheng et al. 2016).
-
-    Parameters
-    ----------
-    members : int
-        How many, each with weights of its own.
-    inputs : int
-        Inputs per frame.
-    """
-
-    def __init__(self, members: int, inputs: int) -> None:
-        super().__init__()
-        self.members = members
-        self.dropout = nn.Dropout(_LINEAR_PATH_DROPOUT)
-        self.linear = MemberLinear(members, 2 * inputs, 2)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-        self.register_buffer("mean", torch.zeros(2 * inputs))
-        self.register_buffer("std", torch.ones(2 * inputs))
-        self.mean: Tensor
-        self.std: Tensor
-
-    def set_standardisation(self, x: Tensor) -> None:
-        """Take the statistics' mean and standard deviation from windows, shape (batch, time, inputs)."""
-        statistics = self._statistics(x)
-        self.mean.copy_(statistics.mean(dim=0))
-        self.std.copy_(statistics.std(dim=0).clamp_min(1e-2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map shape (batch, time, inputs) to (batch, 1, members, 2)."""
-        standardised = (self._statistics(x) - self.mean) / self.std
-        output: Tensor = self.linear(self.dropout(standardised[:, None, None].expand(-1, 1, self.members, -1)))
-        return output
-
-    @staticmethod
-    def _statistics(x: Tensor) -> Tensor:
-        mean = x.mean(dim=1)
-        variance = (x - mean.unsqueeze(1)).square().mean(dim=1)
-        # the root of zero has no gradient
-        return torch.cat([mean, torch.sqrt(variance + _SMALLEST_VARIANCE)], dim=-1)
-
-
 class CRNN(nn.Module):
     """Convolution over time and features, then a branch for valence and one for arousal, or one for both.
 
@@ -242,8 +193,6 @@ class CRNN(nn.Module):
         How many of the last inputs go past the convolution, straight to the linear layers.
     members : int
         Networks of this kind, each with weights of its own, that run side by side.
-    linear_path : bool
-        Add a `LinearPath` to the branches' outputs.
     """
 
     def __init__(
@@ -253,7 +202,6 @@ class CRNN(nn.Module):
         planes: int = 1,
         beside: int = 0,
         members: int = 1,
-        linear_path: bool = False,
     ) -> None:
         super().__init__()
         self.planes = planes
@@ -281,7 +229,6 @@ class CRNN(nn.Module):
             self.arousal = Branch(rows, parameters, members, outputs=1)
         else:
             self.both = Branch(rows, parameters, members, outputs=2)
-        self.linear_path = LinearPath(members, input_columns) if linear_path else None
 
     def branches(self) -> list[Branch]:
         """Return the branch of valence and that of arousal, or the only one."""
@@ -300,6 +247,10 @@ class CRNN(nn.Module):
         Tensor, shape (batch, time, members, 2)
             Every member's valence and arousal of every frame, in [-1, 1].
         """
+        return torch.tanh(self.scores(x))
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return what `forward` does before tanh bounds it."""
         batch, time = x.shape[:2]
         seen = self.planes * self.width
         planes = self.conv(x[..., :seen].reshape(batch, time, self.planes, self.width).transpose(1, 2))
@@ -307,7 +258,4 @@ class CRNN(nn.Module):
         if seen < x.shape[-1]:
             past = x[..., seen:].unsqueeze(2).expand(-1, -1, self.members, -1)
             rows = torch.cat([rows, past], dim=-1)
-        outputs = torch.cat([branch(rows) for branch in self.branches()], dim=-1)
-        if self.linear_path is not None:
-            outputs = outputs + self.linear_path(x)
-        return torch.tanh(outputs)
+        return torch.cat([branch(rows) for branch in self.branches()], dim=-1)

@@ -147,8 +147,8 @@ class Frontend:
         self.chroma_filterbank = np.ascontiguousarray(chroma_filterbank, dtype=np.float32)
         self._mel_weights = np.ascontiguousarray(self.mel_filterbank.T)
         self._chroma_weights = np.ascontiguousarray(self.chroma_filterbank.T)
-        self._column_taper = _periodic_hann(parameters.fft_window)
-        self._frame_taper = _periodic_hann(parameters.frame_length)
+        self._column_taper = periodic_hann(parameters.fft_window)
+        self._frame_taper = periodic_hann(parameters.frame_length)
 
     def __call__(self, frames: FloatArray) -> FloatArray:
         """Compute the features of frames.
@@ -175,11 +175,11 @@ class Frontend:
         frames = np.ascontiguousarray(frames, dtype=np.float32)
         columns = np.lib.stride_tricks.sliding_window_view(frames, p.fft_window, axis=1)[:, :: p.fft_hop]
         # matmul of a stack multiplies frame by frame, so a row's rounding does not depend on how many there are
-        mel = np.matmul(_power_spectrum(columns * self._column_taper), self._mel_weights)
+        mel = np.matmul(power_spectrum(columns * self._column_taper), self._mel_weights)
         logmel = self._decibels(mel)
         loudest = logmel.max(axis=(1, 2), keepdims=True)
         logmel = np.maximum(logmel, loudest - np.float32(p.dynamic_range))
-        whole_frame = _power_spectrum(frames * self._frame_taper)[:, np.newaxis]
+        whole_frame = power_spectrum(frames * self._frame_taper)[:, np.newaxis]
         chroma = np.matmul(whole_frame, self._chroma_weights)[:, 0]
         rows: FloatArray = np.concatenate([logmel.mean(axis=1), logmel.std(axis=1), self._decibels(chroma)], axis=1)
         return rows
@@ -230,11 +230,13 @@ def build_frontend(parameters: FeatureParameters | None = None) -> Frontend:
     return Frontend(p, mel.astype(np.float32), chroma.astype(np.float32))
 
 
-def _periodic_hann(length: int) -> FloatArray:
+def periodic_hann(length: int) -> FloatArray:
+    """Return the periodic Hann window of so many samples."""
     # not scipy.signal.get_window: importing scipy.signal takes a second
     return np.hanning(length + 1)[:-1].astype(np.float32)
 
 
-def _power_spectrum(tapered: FloatArray) -> FloatArray:
+def power_spectrum(tapered: FloatArray) -> FloatArray:
+    """Return the energies of the FFT bins of the last axis."""
     spectrum = np.fft.rfft(tapered)
     return (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""From the features of a window of frames to its valence and arousal: inputs, CRNN and readout in one module."""
+"""From the features of frames to their valence and arousal: inputs, CRNN, summary and readout in one module."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from model.crnn import CRNN, CRNNParameters
 from model.features import FeatureParameters
 from model.harmony import Harmony
+from model.summary import SpreadPath, Standardisation, SummaryPath, statistics_of
+
+_SMALLEST_INPUT_STD = 1e-3
+_SMALLEST_STATISTIC_STD = 1e-2
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,13 @@ class NetworkParameters:
     Attributes
     ----------
     window : int
-        Frames that the network hears at once when it tracks.
+        Frames that the CRNN hears at once when it tracks.
+    memory : int
+        Frames that the summary looks back over, at least `window`; 0 for no more than the window.
     columns : tuple of str
-        Groups of columns it takes: ``logmel_mean``, ``logmel_std``, ``harmony``.
+        Groups of columns that the CRNN takes: ``logmel_mean``, ``logmel_std``, ``harmony``.
+    ear_columns : int
+        Columns that an ear (`model.ear`) adds behind the frontend's; only the summary takes them.
     remove_level : bool
         Subtract the window's mean log-mel level, so that gain does not matter (a microphone's is arbitrary).
     dynamic_range : float
@@ -33,19 +41,25 @@ class NetworkParameters:
         the paper.
     members : int
         Networks with weights of their own whose estimates are averaged; they run as one, at little more cost.
-    linear_path : bool
-        Add what is linear in the inputs' mean and standard deviation over the window (`model.crnn.LinearPath`).
+    summary_units : int or None
+        Hidden units of the path from the inputs' statistics (`model.summary.SummaryPath`); 0 for a linear one, None
+        for none.
+    spread_units : int
+        Hidden units of the path that gives the standard deviations (`model.summary.SpreadPath`); 0 for none.
     crnn : CRNNParameters
         Sizes of the CRNN.
     """
 
     window: int = 20
+    memory: int = 0
     columns: tuple[str, ...] = ("logmel_mean", "logmel_std", "harmony")
+    ear_columns: int = 0
     remove_level: bool = True
     dynamic_range: float = 80.0
     split_planes: bool = False
     members: int = 1
-    linear_path: bool = False
+    summary_units: int | None = None
+    spread_units: int = 0
     crnn: CRNNParameters = field(default_factory=CRNNParameters)
 
     def __post_init__(self) -> None:
@@ -54,17 +68,30 @@ class NetworkParameters:
         Raises
         ------
         ValueError
-            If `window`, `columns` or `members` is out of its range.
+            If a number is out of its range, or columns or paths do not go together.
         """
         if not 2 <= self.window <= 600:
             raise ValueError(f"window must be from 2 to 600 frames, not {self.window}")
-        if not isinstance(self.members, int) or not 1 <= self.members <= 16:
-            raise ValueError(f"members must be a whole number from 1 to 16, not {self.members!r}")
+        if self.memory and not self.window <= self.memory <= 2400:
+            raise ValueError(f"memory must be from the window's {self.window} to 2400 frames, not {self.memory}")
+        for name, smallest, limit in (("members", 1, 16), ("ear_columns", 0, 4096), ("spread_units", 0, 1024)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not smallest <= value <= limit:
+                raise ValueError(f"{name} must be a whole number from {smallest} to {limit}, not {value!r}")
+        if self.summary_units is not None and not 0 <= self.summary_units <= 1024:
+            raise ValueError(f"summary_units must be from 0 to 1024, not {self.summary_units}")
+        if self.summary_units is None and (self.memory or self.ear_columns or self.spread_units):
+            raise ValueError("memory, ear_columns and spread_units need a summary: set summary_units")
         known = ("logmel_mean", "logmel_std", "harmony")
         if not self.columns or any(c not in known for c in self.columns):
             raise ValueError(f"columns must be some of {', '.join(known)}, not {self.columns}")
         if self.split_planes and "harmony" in (self.columns[0], *self.columns[:-1]):
             raise ValueError(f"with split_planes, harmony comes last and not alone, unlike in {self.columns}")
+
+    @property
+    def history(self) -> int:
+        """Frames that the whole network looks back over."""
+        return max(self.window, self.memory)
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameters as a JSON object."""
@@ -72,12 +99,12 @@ class NetworkParameters:
 
 
 class EmotionNetwork(nn.Module):
-    """The whole function from a window's features to valence and arousal; what a checkpoint holds.
+    """The whole function from frames' features to valence and arousal; what a checkpoint holds.
 
     Parameters
     ----------
     feature_parameters : FeatureParameters
-        The layout of the feature rows that it is given.
+        The layout of the feature rows that it is given; an ear's columns come behind them.
     parameters : NetworkParameters
         Inputs and sizes.
     """
@@ -87,31 +114,35 @@ class EmotionNetwork(nn.Module):
         self.feature_parameters = feature_parameters
         self.network_parameters = parameters
         self.harmony = Harmony()
-        columns = sum(
-            Harmony.column_count if name == "harmony" else feature_parameters.mel_bands for name in parameters.columns
-        )
         spectral = [name for name in parameters.columns if name != "harmony"]
+        harmony = Harmony.column_count * ("harmony" in parameters.columns)
+        self._heard = len(spectral) * feature_parameters.mel_bands + harmony
         split = parameters.split_planes
         self.crnn = CRNN(
-            columns,
+            self._heard,
             parameters.crnn,
             planes=len(spectral) if split else 1,
-            beside=Harmony.column_count * ("harmony" in parameters.columns) if split else 0,
+            beside=harmony if split else 0,
             members=parameters.members,
-            linear_path=parameters.linear_path,
         )
-        self.register_buffer("input_mean", torch.zeros(columns))
-        self.register_buffer("input_std", torch.ones(columns))
-        self.input_mean: Tensor
-        self.input_std: Tensor
+        columns = self._heard + parameters.ear_columns
+        self.standardisation = Standardisation(columns)
+        self.summary: SummaryPath | None = None
+        self.spread: SpreadPath | None = None
+        if parameters.summary_units is not None:
+            statistics = 2 * columns * (2 if parameters.memory else 1)
+            self.statistics_standardisation = Standardisation(statistics)
+            self.summary = SummaryPath(parameters.members, statistics, parameters.summary_units)
+            if parameters.spread_units:
+                self.spread = SpreadPath(statistics, parameters.spread_units)
 
     def inputs(self, features: Tensor) -> Tensor:
         """Turn feature rows into the network's inputs, before standardisation.
 
         Parameters
         ----------
-        features : Tensor, shape (batch, frames, feature_count)
-            Rows as `Frontend` gives them, oldest frame first.
+        features : Tensor, shape (batch, frames, feature_count + ear_columns)
+            Rows as `Frontend`, and the ear, give them, oldest frame first.
 
         Returns
         -------
@@ -132,65 +163,107 @@ class EmotionNetwork(nn.Module):
                 groups.append(logmel)
             else:
                 groups.append(features[..., where[name]])
+        if p.ear_columns:
+            groups.append(features[..., self.feature_parameters.feature_count :])
         return torch.cat(groups, dim=-1)
 
-    def set_standardisation(self, features: Tensor) -> None:
-        """Take mean and standard deviation of the inputs, and of the linear path's, from windows of training features.
+    def set_standardisation(self, histories: list[Tensor]) -> None:
+        """Take mean and standard deviation of the inputs, and of their statistics, from training features.
 
         Parameters
         ----------
-        features : Tensor, shape (batch, frames, feature_count)
+        histories : list of Tensor, each of shape (batch, frames, feature_count + ear_columns)
         """
-        inputs = self.inputs(features)
-        self.input_mean.copy_(inputs.mean(dim=(0, 1)))
-        self.input_std.copy_(inputs.flatten(end_dim=1).std(dim=0).clamp_min(1e-3))
-        if self.crnn.linear_path is not None:
-            self.crnn.linear_path.set_standardisation(self._standardised(inputs))
+        inputs = [self.inputs(self._window(features)).flatten(end_dim=1) for features in histories]
+        self.standardisation.fit(torch.cat(inputs), _SMALLEST_INPUT_STD)
+        if self.summary is not None:
+            self.statistics_standardisation.fit(
+                torch.cat([self._raw_statistics(features) for features in histories]), _SMALLEST_STATISTIC_STD
+            )
+
+    def statistics(self, features: Tensor) -> Tensor:
+        """Return standardised statistics of the inputs over the window and over the memory, shape (batch, n).
+
+        Parameters
+        ----------
+        features : Tensor, shape (batch, frames, feature_count + ear_columns)
+            The frames so far; those before `NetworkParameters.history` are not looked at.
+        """
+        standardised: Tensor = self.statistics_standardisation(self._raw_statistics(features))
+        return standardised
+
+    def members_of(self, window: Tensor, statistics: Tensor | None) -> Tensor:
+        """Estimate every frame of windows with every member, shape (batch, frames, members, 2).
+
+        Parameters
+        ----------
+        window : Tensor, shape (batch, frames, feature_count + ear_columns)
+            At most `NetworkParameters.window` frames.
+        statistics : Tensor, shape (batch, n), or None
+            From `statistics`; None without a summary.
+        """
+        scores = self.crnn.scores(self.standardisation(self.inputs(window))[..., : self._heard])
+        if self.summary is not None:
+            scores = scores + self.summary(statistics)
+        return torch.tanh(scores)
+
+    def forward_members(self, features: Tensor) -> Tensor:
+        """Estimate the window's frames with every member, shape (batch, frames, members, 2)."""
+        statistics = self.statistics(features) if self.summary is not None else None
+        return self.members_of(self._window(features), statistics)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Estimate every frame of the windows.
+        """Estimate every frame of the window.
 
         Parameters
         ----------
-        features : Tensor, shape (batch, frames, feature_count)
-            Rows as `Frontend` gives them, oldest frame first.
+        features : Tensor, shape (batch, frames, feature_count + ear_columns)
+            Rows as `Frontend` and the ear give them, oldest frame first, up to `NetworkParameters.history`.
 
         Returns
         -------
-        Tensor, shape (batch, frames, 2)
+        Tensor, shape (batch, at most window, 2)
             Valence and arousal in [-1, 1].
         """
         return self.forward_members(features).mean(dim=2)
 
-    def forward_members(self, features: Tensor) -> Tensor:
-        """Estimate every frame of the windows with every member, shape (batch, frames, members, 2)."""
-        output: Tensor = self.crnn(self._standardised(self.inputs(features)))
-        return output
-
-    def _standardised(self, inputs: Tensor) -> Tensor:
-        return (inputs - self.input_mean) / self.input_std
-
-    def estimate(self, features: Tensor, lag: int = 0) -> Tensor:
+    def estimate(self, features: Tensor, lag: int = 0) -> tuple[Tensor, Tensor | None]:
         """Estimate the frame `lag` frames before the newest one.
 
-        At lag 0 this is the mean over the window's outputs, because the newest frame is where a bidirectional
-        recurrence knows least. At a lag it is the mean over the outputs that lie evenly around that frame.
+        At lag 0 the value is the mean over the window's outputs, because the newest frame is where a bidirectional
+        recurrence knows least. At a lag it is the mean over the outputs that lie evenly around that frame, in a window
+        that ends as soon as that frame is in its middle; the summary hears all that has been heard.
 
         Parameters
         ----------
-        features : Tensor, shape (batch, frames, feature_count)
-            The window, or, while fewer frames have been heard, the frames so far.
+        features : Tensor, shape (batch, frames, feature_count + ear_columns)
+            The frames so far, oldest first, up to `NetworkParameters.history`.
         lag : int
             Frames to look back, fewer than `frames`.
 
         Returns
         -------
-        Tensor, shape (batch, 2)
+        values : Tensor, shape (batch, 2)
             Valence and arousal in [-1, 1].
+        stds : Tensor, shape (batch, 2), or None
+            Standard deviations of what listeners say around `values`; None if the network has no such path.
         """
-        outputs: Tensor = self(features)
+        statistics = self.statistics(features) if self.summary is not None else None
+        stds = self.spread(statistics) if self.spread is not None else None
+        unheard = max(0, lag - self.network_parameters.window // 2)
+        window = self._window(features[:, : features.shape[1] - unheard])
+        outputs = self.members_of(window, statistics).mean(dim=2)
         if lag == 0:
-            return outputs.mean(dim=1)
-        described = outputs.shape[1] - 1 - lag
-        reach = min(lag, described)
-        return outputs[:, described - reach : described + reach + 1].mean(dim=1)
+            return outputs.mean(dim=1), stds
+        described = outputs.shape[1] - 1 - (lag - unheard)
+        reach = min(lag - unheard, described)
+        return outputs[:, described - reach : described + reach + 1].mean(dim=1), stds
+
+    def _window(self, features: Tensor) -> Tensor:
+        return features[:, -self.network_parameters.window :]
+
+    def _raw_statistics(self, features: Tensor) -> Tensor:
+        spans = [self._window(features)]
+        if self.network_parameters.memory:
+            spans.append(features[:, -self.network_parameters.memory :])
+        return torch.cat([statistics_of(self.standardisation(self.inputs(span))) for span in spans], dim=-1)

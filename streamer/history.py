@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.checkpoint import Checkpoint
+from model.ear import EarMemory
 from model.features import FloatArray
 from streamer.framer import Frame
 from streamer.messages import Estimate, EstimateState, Mood
@@ -22,6 +23,31 @@ MOOD_SPAN = 60.0
 
 
 @dataclass(frozen=True)
+class Attention:
+    """A new frame, and whether it is music that goes on.
+
+    Attributes
+    ----------
+    frame : Frame
+        The frame.
+    loudness : float
+        Its level in dBFS.
+    begins : bool
+        What was heard before is forgotten.
+    silent : bool
+        There is nothing to be estimated.
+    memory : EarMemory or None
+        What its features need of the frames before.
+    """
+
+    frame: Frame
+    loudness: float
+    begins: bool
+    silent: bool
+    memory: EarMemory | None
+
+
+@dataclass(frozen=True)
 class Heard:
     """A frame and what its stream's history makes of it.
 
@@ -31,7 +57,7 @@ class Heard:
         The frame.
     loudness : float
         Its level in dBFS.
-    window : ndarray of float32, shape (frames, feature_count), or None
+    rows : ndarray of float32, shape (frames, feature_count), or None
         What the network shall estimate, oldest frame first; None if there is nothing to be estimated.
     state : EstimateState
         The state that the estimate will have.
@@ -39,7 +65,7 @@ class Heard:
 
     frame: Frame
     loudness: float
-    window: FloatArray | None
+    rows: FloatArray | None
     state: EstimateState
 
 
@@ -61,41 +87,65 @@ class StreamHistory:
         self._checkpoint = checkpoint
         self._lag = lag
         self._frame_duration = checkpoint.frontend.parameters.frame_duration
-        self._rows: deque[FloatArray] = deque(maxlen=checkpoint.window)
+        self._rows: deque[FloatArray] = deque(maxlen=checkpoint.history)
+        self._memory = checkpoint.memory()
         self._quiet_frames = 0
         self._music = False
         self._recent: deque[tuple[float, float, float]] = deque()
         self._sequence = 0
 
-    def hear(self, frame: Frame, features: FloatArray, loudness: float) -> Heard:
-        """Take the next frame.
+    def attend(self, frame: Frame, loudness: float) -> Attention:
+        """Take the next frame, before its features are known.
 
         Parameters
         ----------
         frame : Frame
             The frame.
-        features : ndarray of float32, shape (feature_count,)
-            Its features.
         loudness : float
             Its level in dBFS.
 
         Returns
         -------
-        Heard
+        Attention
+            For `hear`, which must be called in the same order.
         """
-        if frame.gap > LONGEST_REST:
-            self._forget()
+        begins = frame.gap > LONGEST_REST
+        if begins:
+            self._music = False
         self._quiet_frames = self._quiet_frames + 1 if loudness < SILENCE_THRESHOLD else 0
         self._music = self._music or not self._quiet_frames
-        if not self._music or self._quiet_frames * self._frame_duration >= LONGEST_REST:
-            self._forget()
-            return Heard(frame, loudness, None, "silence")
-        self._rows.append(features)
-        window = np.stack(self._rows) if len(self._rows) > self._lag else None
-        state: EstimateState = "tracking" if len(self._rows) == self._rows.maxlen else "warming"
-        return Heard(frame, loudness, window, state)
+        silent = not self._music or self._quiet_frames * self._frame_duration >= LONGEST_REST
+        if silent:
+            self._music = False
+            begins = True
+        if begins:
+            self._memory = self._checkpoint.memory()
+        return Attention(frame, loudness, begins, silent, self._memory)
 
-    def estimate(self, heard: Heard, values: FloatArray | None) -> Estimate:
+    def hear(self, attention: Attention, features: FloatArray | None) -> Heard:
+        """Take the features of a frame.
+
+        Parameters
+        ----------
+        attention : Attention
+            From `attend`.
+        features : ndarray of float32, shape (feature_count,), or None
+            Its features; None if it is silent.
+
+        Returns
+        -------
+        Heard
+        """
+        if attention.begins:
+            self._rows.clear()
+        if attention.silent or features is None:
+            return Heard(attention.frame, attention.loudness, None, "silence")
+        self._rows.append(features)
+        rows = np.stack(self._rows) if len(self._rows) > self._lag else None
+        state: EstimateState = "tracking" if len(self._rows) >= self._checkpoint.window else "warming"
+        return Heard(attention.frame, attention.loudness, rows, state)
+
+    def estimate(self, heard: Heard, values: FloatArray | None, stds: FloatArray | None = None) -> Estimate:
         """Make the estimate of a frame, in the order in which the frames were heard.
 
         Parameters
@@ -103,7 +153,9 @@ class StreamHistory:
         heard : Heard
             From `hear`.
         values : ndarray of float32, shape (2,), or None
-            The network's valence and arousal of `heard.window`; None if that is None.
+            The network's valence and arousal of `heard.rows`; None if that is None.
+        stds : ndarray of float32, shape (2,), or None
+            Their standard deviations, if the network gives them.
 
         Returns
         -------
@@ -111,6 +163,7 @@ class StreamHistory:
         """
         frame = heard.frame
         valence, arousal = (None, None) if values is None else (float(values[0]), float(values[1]))
+        valence_std, arousal_std = (None, None) if stds is None else (float(stds[0]), float(stds[1]))
         if valence is not None and arousal is not None:
             self._recent.append((frame.position, valence, arousal))
         while self._recent and self._recent[0][0] <= frame.position - MOOD_SPAN:
@@ -122,8 +175,8 @@ class StreamHistory:
             position=frame.position,
             valence=valence,
             arousal=arousal,
-            valence_std=None,
-            arousal_std=None,
+            valence_std=valence_std,
+            arousal_std=arousal_std,
             mood=self._mood(),
             state=heard.state,
             loudness=heard.loudness,
@@ -138,7 +191,3 @@ class StreamHistory:
             return Mood(None, None)
         _, valences, arousals = zip(*self._recent, strict=True)
         return Mood(sum(valences) / len(valences), sum(arousals) / len(arousals))
-
-    def _forget(self) -> None:
-        self._rows.clear()
-        self._music = False

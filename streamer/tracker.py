@@ -49,22 +49,34 @@ def track_batch(checkpoint: Checkpoint, frames: Sequence[tuple[StreamHistory, Fr
         If the model's output is not finite.
     """
     samples = np.stack([frame.samples for _, frame in frames])
-    features, levels = checkpoint.frontend(samples), loudness(samples).tolist()
+    levels = loudness(samples).tolist()
+    attended = [history.attend(frame, level) for (history, frame), level in zip(frames, levels, strict=True)]
+    audible = [i for i, attention in enumerate(attended) if not attention.silent]
+    features: list[FloatArray | None] = [None] * len(frames)
+    if audible:
+        rows = checkpoint.features(samples[audible], [attended[i].memory for i in audible])
+        for i, row in zip(audible, rows, strict=True):
+            features[i] = row
     heard = [
-        history.hear(frame, row, level) for (history, frame), row, level in zip(frames, features, levels, strict=True)
+        history.hear(attention, row) for (history, _), attention, row in zip(frames, attended, features, strict=True)
     ]
     same_length: dict[int, list[tuple[int, FloatArray]]] = {}
     for i, one in enumerate(heard):
-        if one.window is not None:
-            same_length.setdefault(len(one.window), []).append((i, one.window))
+        if one.rows is not None:
+            same_length.setdefault(len(one.rows), []).append((i, one.rows))
     values: list[FloatArray | None] = [None] * len(heard)
+    stds: list[FloatArray | None] = [None] * len(heard)
     for members in same_length.values():
-        outputs = checkpoint.estimate(np.stack([window for _, window in members]), lag)
-        if not np.isfinite(outputs).all():
+        of_members, their_stds = checkpoint.estimate_with_std(np.stack([rows for _, rows in members]), lag)
+        if not np.isfinite(of_members).all() or not (their_stds is None or np.isfinite(their_stds).all()):
             raise TrackerError(f'model "{checkpoint.name}" gives values that are not numbers; use another checkpoint')
-        for (i, _), output in zip(members, outputs, strict=True):
-            values[i] = output
-    return [history.estimate(one, value) for (history, _), one, value in zip(frames, heard, values, strict=True)]
+        for place, (i, _) in enumerate(members):
+            values[i] = of_members[place]
+            stds[i] = None if their_stds is None else their_stds[place]
+    return [
+        history.estimate(one, value, std)
+        for (history, _), one, value, std in zip(frames, heard, values, stds, strict=True)
+    ]
 
 
 class Tracker:
@@ -178,8 +190,10 @@ class Tracker:
     def _warm_up(self) -> None:
         # the first run of each torch operation takes many times as long as the later ones
         parameters = self._checkpoint.frontend.parameters
-        silence = np.zeros((self._checkpoint.window, parameters.frame_length), dtype=np.float32)
-        self._checkpoint.estimate(self._checkpoint.frontend(silence)[np.newaxis], self._lag)
+        frames = max(self._checkpoint.window, self._lag + 1)
+        silence = np.zeros((frames, parameters.frame_length), dtype=np.float32)
+        rows = self._checkpoint.features(silence, [self._checkpoint.memory()] * frames)
+        self._checkpoint.estimate_with_std(rows[np.newaxis], self._lag)
 
     def _run(self) -> None:
         while True:

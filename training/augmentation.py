@@ -19,7 +19,8 @@ def augment(
 
     Parameters
     ----------
-    features : Tensor, shape (batch, frames, feature_count)
+    features : Tensor, shape (batch, frames, feature_count or more)
+        What comes behind the frontend's columns, an ear's, stays as it is.
     parameters : FeatureParameters
         Their layout.
     equaliser : float
@@ -34,6 +35,7 @@ def augment(
     """
     batch = len(features)
     mean, std, chroma = (features[..., where] for where in parameters.columns.values())
+    ear = features[..., parameters.feature_count :]
 
     height = torch.linspace(0, 1, parameters.mel_bands)
     terms = torch.cos(torch.pi * torch.outer(torch.arange(1, 5), height))
@@ -49,7 +51,7 @@ def augment(
 
     chroma_floor = chroma.amax(dim=(1, 2), keepdim=True) - torch.where(noisy, depth, torch.full_like(depth, 200.0))
     chroma = torch.logaddexp(chroma * _NEPERS, chroma_floor * _NEPERS) / _NEPERS
-    return torch.cat([with_noise, std, chroma], dim=-1)
+    return torch.cat([with_noise, std, chroma, ear], dim=-1)
 
 
 _NEPERS = 0.23025850929940458

@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 
-from model.features import FloatArray, Frontend
+from model.ear import FRAME_LENGTH, SAMPLE_RATE, Ear
+from model.features import FeatureParameters, FloatArray, Frontend
 from training.audio import RENDER_GAIN, SOUND_FONT, is_midi, read_frames
 from training.clips import Clip
 from training.files import write_whole
 from training.processes import worker_pool
 from training.tables import DataError
 
+_FRAMES_AT_ONCE = 64
 _LAYOUT = 1
 """Raised when the arithmetic changes in a way that the parameters do not show."""
 
@@ -229,22 +232,78 @@ class FrontendExtractor:
         return self.frontend(read_frames(source, self.frontend.parameters, sound_font))
 
 
+@dataclass(frozen=True)
+class EarExtractor:
+    """What an ear says of a file.
+
+    Attributes
+    ----------
+    ear : Ear
+        What hears it.
+    """
+
+    ear: Ear
+
+    @property
+    def key(self) -> bytes:
+        """The ear's digest."""
+        return f"ear {_LAYOUT} ".encode() + self.ear.digest()
+
+    @property
+    def column_count(self) -> int:
+        """The ear's outputs."""
+        return self.ear.shape.outputs
+
+    def __call__(self, source: Path, sound_font: Path) -> FloatArray:
+        """Return what is heard, shape (frames, outputs)."""
+        parameters = FeatureParameters(sample_rate=SAMPLE_RATE, frame_duration=FRAME_LENGTH / SAMPLE_RATE)
+        frames = read_frames(source, parameters, sound_font)
+        memory = self.ear.memory()
+        torch.set_num_threads(1)
+        parts = [frames[start : start + _FRAMES_AT_ONCE] for start in range(0, len(frames), _FRAMES_AT_ONCE)]
+        return np.concatenate([self.ear.hear(part, [memory] * len(part)) for part in parts])
+
+
 @dataclass(frozen=True, init=False)
 class FeatureCache(ExtractorCache):
-    """The frontend's features of clips, computed once.
+    """The rows that a network takes of clips, computed once: the features and, behind them, what an ear says.
+
+    The two are kept apart, so that another ear needs no new features.
 
     Parameters
     ----------
     folder : Path
         Where they are kept.
     frontend : Frontend
-        What computes them.
+        What computes the features.
     sound_font : Path
         What MIDI is rendered with.
+    ear : Ear, optional
+        What hears the same frames.
     """
 
-    def __init__(self, folder: Path, frontend: Frontend, sound_font: Path = SOUND_FONT) -> None:
+    of_ear: ExtractorCache | None = None
+
+    def __init__(self, folder: Path, frontend: Frontend, sound_font: Path = SOUND_FONT, ear: Ear | None = None) -> None:
         super().__init__(folder, FrontendExtractor(frontend), sound_font)
+        of_ear = None if ear is None else ExtractorCache(folder, EarExtractor(ear), sound_font)
+        object.__setattr__(self, "of_ear", of_ear)
+
+    def load(self, source: Path) -> FloatArray:
+        """Return the rows of a file, shape (frames, feature_count + ear_columns); see `ExtractorCache.load`."""
+        features = super().load(source)
+        return features if self.of_ear is None else np.concatenate([features, self.of_ear.load(source)], axis=1)
+
+    def fill(
+        self, clips: Sequence[Clip], jobs: int = 1, heard: Callable[[int], None] = lambda _: None
+    ) -> dict[Path, DataError]:
+        """Compute what is missing in parallel; see `ExtractorCache.fill`."""
+        if self.of_ear is None:
+            return super().fill(clips, jobs, heard)
+        failures = super().fill(clips, jobs)
+        good = [clip for clip in clips if clip.source not in failures]
+        heard(len(clips) - len(good))
+        return failures | self.of_ear.fill(good, jobs, heard)
 
     @property
     def frontend(self) -> Frontend:

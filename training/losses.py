@@ -56,3 +56,21 @@ def sign_loss(outputs: Tensor, signs: Tensor, margin: float) -> Tensor:
     Tensor, shape ()
     """
     return torch.relu(margin - signs.unsqueeze(2) * outputs).mean()
+
+
+def spread_loss(estimates: Tensor, stds: Tensor, labels: Tensor) -> Tensor:
+    """Negative log-likelihood of labels under normal distributions around estimates, without its constant.
+
+    Parameters
+    ----------
+    estimates, stds, labels : Tensor, shape (batch, 2)
+        NaN where there is no label.
+
+    Returns
+    -------
+    Tensor, shape ()
+    """
+    known = ~labels.isnan()
+    deviation = (torch.where(known, labels, estimates) - estimates) / stds
+    likelihood = (0.5 * deviation**2 + torch.log(stds)) * known
+    return likelihood.sum() / known.sum().clamp_min(1)

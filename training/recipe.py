@@ -9,11 +9,21 @@ from typing import Any
 from model.crnn import CRNNParameters
 from model.network import NetworkParameters
 
+MEMORY = 120
+"""Frames (60 s) that the summary looks back over."""
 
-def default_network(window: int = 20) -> NetworkParameters:
-    """Return the network that the default checkpoint holds, for a window of so many frames."""
+
+def default_network(window: int = 20, ear_columns: int = 0) -> NetworkParameters:
+    """Return the network of the bundled checkpoints, for a window of so many frames and an ear of so many columns."""
     return NetworkParameters(
-        window=window, split_planes=True, members=3, linear_path=True, crnn=CRNNParameters(dropout=0.35)
+        window=window,
+        memory=max(window, MEMORY),
+        ear_columns=ear_columns,
+        split_planes=True,
+        members=3,
+        summary_units=32,
+        spread_units=32,
+        crnn=CRNNParameters(dropout=0.35),
     )
 
 
@@ -27,8 +37,10 @@ class Recipe:
         Steps of Adam.
     learning_rate : float
         At the start; falls to 0 along a half cosine.
-    linear_path_rate : float
-        The same for the linear path, which sees hundreds of statistics and would soon know them by heart.
+    summary_rate : float
+        The same for the summary, which sees hundreds of statistics and would soon know them by heart.
+    weight_decay : float
+        Of the summary's weights (AdamW).
     windows_per_step : mapping
         Windows of each data set in a batch. Data sets that are not there, or not named here, are not trained on.
     shortest_window, short_share : int, float
@@ -49,7 +61,8 @@ class Recipe:
 
     steps: int = 6000
     learning_rate: float = 5e-3
-    linear_path_rate: float = 1e-3
+    summary_rate: float = 1e-3
+    weight_decay: float = 1e-2
     windows_per_step: Mapping[str, int] = field(
         default_factory=lambda: {"vgmidi": 20, "emotify": 20, "4q": 24, "emopia": 4, "own music": 20}
     )

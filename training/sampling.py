@@ -66,6 +66,26 @@ class WindowSampler:
         """Return the SHA-256, in hexadecimal, of all features and labels."""
         return tensors_digest({"features": self.features, "labels": self.labels, "starts": self._starts})
 
+    def draw_length(self, shortest: int, longest: int, generator: torch.Generator) -> int:
+        """Draw how many frames a stream has heard by a random moment of a random clip.
+
+        Parameters
+        ----------
+        shortest, longest : int
+            The answer lies between them, unless all clips are shorter.
+        generator : torch.Generator
+
+        Returns
+        -------
+        int
+        """
+        weights = torch.where(self._lengths >= shortest, self._weights, torch.zeros_like(self._weights))
+        if not weights.sum() > 0:
+            return min(shortest, int(self._lengths.max()))
+        length = int(self._lengths[torch.multinomial(weights, 1, generator=generator)])
+        end = int(torch.randint(shortest, length + 1, (1,), generator=generator))
+        return min(end, longest)
+
     def draw(self, count: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw windows.
 

@@ -9,9 +9,11 @@ import numpy as np
 from model.features import FloatArray
 
 Estimate = Callable[[FloatArray, int], FloatArray]
-"""Windows of shape (n, frames, feature_count) and a lag to values of shape (n, 2); `Checkpoint.estimate` is one."""
+"""Windows of shape (n, frames, feature_count) and a lag to values of shape (n, k): valence and arousal, and whatever
+else there is to say of the frame; `Checkpoint.estimate` is one."""
 
 _BATCH = 256
+_NOTHING: FloatArray = np.empty(0, dtype=np.float32)
 
 
 def track(estimate: Estimate, features: Sequence[FloatArray], window: int, lag: int = 0) -> list[FloatArray]:
@@ -24,17 +26,17 @@ def track(estimate: Estimate, features: Sequence[FloatArray], window: int, lag: 
     features : sequence of ndarray of float32, shape (frames, feature_count)
         One array per clip.
     window : int
-        Frames that the network hears at once.
+        Frames that the network looks back over.
     lag : int
         Frames that an estimate comes late: the value of a frame is the one given `lag` frames after it. The last
         frames of a clip, which nothing follows, get their estimates with the lag that is left.
 
     Returns
     -------
-    list of ndarray of float32, shape (frames, 2)
+    list of ndarray of float32, shape (frames, k)
         One array per clip.
     """
-    estimates = [np.empty((len(rows), 2), dtype=np.float32) for rows in features]
+    estimates: list[list[FloatArray]] = [[_NOTHING] * len(rows) for rows in features]
     # all the windows that hold the same number of frames and have the same lag go together: that is what is fast
     jobs: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
     for clip, rows in enumerate(features):
@@ -48,4 +50,4 @@ def track(estimate: Estimate, features: Sequence[FloatArray], window: int, lag: 
             windows = np.stack([features[clip][newest + 1 - length : newest + 1] for clip, _, newest in part])
             for (clip, frame, _), value in zip(part, estimate(windows, late), strict=True):
                 estimates[clip][frame] = value
-    return estimates
+    return [np.stack(of_clip) for of_clip in estimates]

@@ -7,7 +7,7 @@ same data and the same seed, two runs give the same weights bit for bit.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from model.features import FeatureParameters
 from model.network import EmotionNetwork, NetworkParameters
 from training.augmentation import augment
-from training.losses import pair_loss, sign_loss
+from training.losses import pair_loss, sign_loss, spread_loss
 from training.recipe import Recipe
 from training.sampling import WindowSampler
 from training.state import (
@@ -86,18 +86,19 @@ def train(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
 
-    def draw(length: int) -> tuple[Tensor, list[Tensor]]:
-        windows, labels = zip(
-            *(samplers[name].draw(count, length, generator) for name, count in counts.items()), strict=True
-        )
-        return (
-            augment(torch.cat(windows), features, recipe.equaliser, recipe.noise_share, generator),
-            list(labels),
-        )
+    def draw(name: str, length: int) -> tuple[Tensor, Tensor]:
+        histories, labels = samplers[name].draw(counts[name], length, generator)
+        return augment(histories, features, recipe.equaliser, recipe.noise_share, generator), labels
 
     trained = EmotionNetwork(features, network)
     try:
-        trained.set_standardisation(torch.cat([draw(network.window)[0] for _ in range(_STANDARDISATION_ROUNDS)]))
+        trained.set_standardisation(
+            [
+                draw(name, samplers[name].draw_length(network.window, network.history, generator))[0]
+                for _ in range(_STANDARDISATION_ROUNDS)
+                for name in counts
+            ]
+        )
     except ValueError as error:
         raise DataError(f"a data set is too short for the window: {error}") from error
     optimiser = _optimiser(trained, recipe)
@@ -127,9 +128,8 @@ def train(
         generator.set_state(kept.tensors["generator.windows"])
         first = kept.notes["steps"]
     for step in range(first, recipe.steps):
-        windows, labels = draw(_window_length(network.window, recipe, generator))
-        outputs = torch.split(trained.forward_members(windows), list(counts.values()))
-        loss = _loss(outputs, labels, signs, recipe)
+        drawn = [draw(name, length) for name, length in _lengths(samplers, counts, network, recipe, generator).items()]
+        loss = _loss(trained, [histories for histories, _ in drawn], [labels for _, labels in drawn], signs, recipe)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
@@ -151,31 +151,47 @@ def train(
 
 
 def _optimiser(network: EmotionNetwork, recipe: Recipe) -> torch.optim.Optimizer:
-    linear = network.crnn.linear_path
-    of_linear_path = [] if linear is None else list(linear.parameters())
-    others = [p for p in network.parameters() if all(p is not q for q in of_linear_path)]
-    groups: list[dict[str, Any]] = [{"params": others}]
-    if of_linear_path:
-        groups.append({"params": of_linear_path, "lr": recipe.linear_path_rate})
-    return torch.optim.Adam(groups, lr=recipe.learning_rate)
+    of_summary = [p for path in (network.summary, network.spread) if path is not None for p in path.parameters()]
+    groups: list[dict[str, Any]] = [{"params": list(network.crnn.parameters()), "weight_decay": 0.0}]
+    if of_summary:
+        groups.append({"params": of_summary, "lr": recipe.summary_rate, "weight_decay": recipe.weight_decay})
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
-def _window_length(window: int, recipe: Recipe, generator: torch.Generator) -> int:
+def _lengths(
+    samplers: Mapping[str, WindowSampler],
+    names: Iterable[str],
+    network: NetworkParameters,
+    recipe: Recipe,
+    generator: torch.Generator,
+) -> dict[str, int]:
     short = bool(torch.rand(1, generator=generator) < recipe.short_share)
-    if not short or recipe.shortest_window >= window:
-        return window
-    return int(torch.randint(recipe.shortest_window, window, (1,), generator=generator))
+    if short and recipe.shortest_window < network.window:
+        length = int(torch.randint(recipe.shortest_window, network.window, (1,), generator=generator))
+        return dict.fromkeys(names, length)
+    return {name: samplers[name].draw_length(network.window, network.history, generator) for name in names}
 
 
-def _loss(outputs: tuple[Tensor, ...], labels: list[Tensor], signs: list[bool], recipe: Recipe) -> Tensor:
+def _loss(
+    network: EmotionNetwork, histories: list[Tensor], labels: list[Tensor], signs: list[bool], recipe: Recipe
+) -> Tensor:
+    window = min(network.network_parameters.window, *(rows.shape[1] for rows in histories))
+    statistics = None if network.summary is None else [network.statistics(rows) for rows in histories]
+    outputs = network.members_of(
+        torch.cat([rows[:, -window:] for rows in histories]), None if statistics is None else torch.cat(statistics)
+    )
     loss = torch.zeros(())
-    for output, label, has_signs in zip(outputs, labels, signs, strict=True):
+    by_set = torch.split(outputs, [len(rows) for rows in histories])
+    for i, (output, label, has_signs) in enumerate(zip(by_set, labels, signs, strict=True)):
         of_kind = sum(len(other) for other, kind in zip(labels, signs, strict=True) if kind == has_signs)
         # concordance is taken within a data set: between data sets it would reward telling their recordings apart
         if has_signs:
-            part = recipe.sign_weight * sign_loss(output, label, recipe.sign_margin)
+            part = recipe.sign_weight * sign_loss(output, label[:, -window:], recipe.sign_margin)
         else:
-            part = pair_loss(output, label, recipe.concordance)
+            part = pair_loss(output, label[:, -window:], recipe.concordance)
+            if network.spread is not None and statistics is not None:
+                estimate = output.detach().mean(dim=(1, 2))
+                part = part + spread_loss(estimate, network.spread(statistics[i]), label[:, -1])
         loss = loss + part * (len(label) / of_kind)
     return loss
 

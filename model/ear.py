@@ -1,0 +1,214 @@
+"""An ear: a network that hears more in a frame's sound than a frontend computes, and puts it into a few numbers.
+
+Every ear looks at the same picture, a mel spectrogram of the frame (`EarFrontend`), whose gain is removed by the mean
+power of the last ten seconds (`EarMemory`): neither looks at what is still to come. What precedes a stream's first
+frame is taken to be that frame again and again.
+
+Kinds
+-----
+musicnn
+    The frozen convolutions and the dense layer of networks that were trained to tag music (`model.musicnn`); their
+    weights stay in their own package.
+distilled
+    A small network that was taught to say what those say (`model.distilled_ear`); its weights are in the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.features import FloatArray, periodic_hann, power_spectrum
+
+SAMPLE_RATE = 22050
+FRAME_LENGTH = 11025
+FFT_WINDOW = 705
+"""32 ms, as long as musicnn's 512 samples at 16 kHz."""
+FFT_HOP = 344
+COLUMNS = 31
+"""Columns of a frame; none reaches into a neighbour."""
+MEL_BANDS = 96
+MEL_HIGH = 8000.0
+_POWER_SCALE = (512 / FFT_WINDOW) ** 2
+_USUAL_POWER = 10 ** (-17 / 10)
+"""Mean power that music is brought to, about that of mastered recordings."""
+_LEAST_POWER = 1e-9
+LEVEL_SPAN = 20
+"""Frames whose mean power the gain is removed by."""
+
+
+class EarFrontend:
+    """Computes the mel spectrogram of frames, before the gain is removed.
+
+    Parameters
+    ----------
+    mel_filterbank : ndarray, shape (MEL_BANDS, FFT_WINDOW // 2 + 1)
+        Weights from FFT bins to mel bands.
+
+    Raises
+    ------
+    ValueError
+        If the filterbank has another shape.
+    """
+
+    def __init__(self, mel_filterbank: FloatArray) -> None:
+        shape = (MEL_BANDS, FFT_WINDOW // 2 + 1)
+        if mel_filterbank.shape != shape:
+            raise ValueError(f"the ear's mel filterbank has shape {mel_filterbank.shape}, not {shape}")
+        self.mel_filterbank = np.ascontiguousarray(mel_filterbank, dtype=np.float32)
+        self._weights = np.ascontiguousarray(self.mel_filterbank.T) * np.float32(_POWER_SCALE)
+        self._taper = periodic_hann(FFT_WINDOW)
+
+    def __call__(self, frames: FloatArray) -> FloatArray:
+        """Return mel energies, shape (n, COLUMNS, MEL_BANDS), of frames of float32 samples, shape (n, FRAME_LENGTH)."""
+        columns = np.lib.stride_tricks.sliding_window_view(frames, FFT_WINDOW, axis=1)[:, ::FFT_HOP]
+        energies: FloatArray = np.matmul(power_spectrum(columns * self._taper), self._weights)
+        return energies
+
+
+def build_ear_frontend() -> EarFrontend:
+    """Make the frontend with librosa's filterbank; takes seconds, for training only."""
+    import librosa.filters
+
+    bank = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=FFT_WINDOW, n_mels=MEL_BANDS, fmin=0.0, fmax=MEL_HIGH)
+    return EarFrontend(bank.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class EarShape:
+    """What an ear needs of the past and how much it says.
+
+    Attributes
+    ----------
+    context : int
+        Frames before the newest one that its convolutions look at.
+    span : int
+        Frames whose convolved columns are pooled into what it says.
+    outputs : int
+        Numbers that it says of every frame.
+    """
+
+    context: int
+    span: int
+    outputs: int
+
+
+class EarMemory:
+    """What an ear remembers of one stream."""
+
+    def __init__(self, shape: EarShape) -> None:
+        self._powers: deque[float] = deque(maxlen=LEVEL_SPAN)
+        self._spectrograms: deque[FloatArray] = deque(maxlen=shape.context)
+        self._pooled: deque[Tensor] = deque(maxlen=shape.span - 1)
+
+    def remove_gain(self, energies: FloatArray, power: float) -> FloatArray:
+        """Bring a frame's mel energies to the usual level, and take their logarithm.
+
+        Parameters
+        ----------
+        energies : ndarray of float32, shape (COLUMNS, MEL_BANDS)
+        power : float
+            Mean square of the frame's samples.
+
+        Returns
+        -------
+        ndarray of float32, shape (COLUMNS, MEL_BANDS)
+            ``log10(10000 x + 1)``, as musicnn takes it.
+        """
+        self._powers.append(power)
+        gain = _USUAL_POWER / max(sum(self._powers) / len(self._powers), _LEAST_POWER)
+        loud: FloatArray = np.log10(np.float32(1e4 * gain) * energies + 1)
+        return loud
+
+    def with_context(self, spectrograms: FloatArray) -> FloatArray:
+        """Put what was heard before new frames' spectrograms, shape (n, …), in front of them, and remember them."""
+        missing = (self._spectrograms.maxlen or 0) - len(self._spectrograms)
+        context = [spectrograms[0]] * missing if not self._spectrograms else list(self._spectrograms)
+        whole = np.concatenate([np.stack(context), spectrograms]) if context else spectrograms
+        if missing and not self._spectrograms:
+            self._spectrograms.extend(context)
+        self._spectrograms.extend(spectrograms)
+        return whole
+
+    def with_span(self, pooled: Tensor) -> Tensor:
+        """Return the last `span` frames' pooled columns up to each new frame, shape (n, span, …), and remember them."""
+        span = (self._pooled.maxlen or 0) + 1
+        if not self._pooled:
+            self._pooled.extend([pooled[0]] * (span - 1))
+        whole = torch.cat([torch.stack(list(self._pooled)), pooled]) if span > 1 else pooled
+        self._pooled.extend(pooled)
+        return whole.unfold(0, span, 1).movedim(-1, 1)
+
+
+class Ear(nn.Module):
+    """What every kind of ear has in common; a kind says how it convolves and reads out.
+
+    Parameters
+    ----------
+    frontend : EarFrontend
+        From samples to spectrograms.
+    shape : EarShape
+        Its needs.
+    """
+
+    kind: str
+
+    def __init__(self, frontend: EarFrontend, shape: EarShape) -> None:
+        super().__init__()
+        self.frontend = frontend
+        self.shape = shape
+
+    def memory(self) -> EarMemory:
+        """Return an empty memory, for a stream's beginning."""
+        return EarMemory(self.shape)
+
+    def convolve(self, spectrograms: Tensor) -> Tensor:
+        """Look at spectrograms, shape (batch, context + n, COLUMNS, MEL_BANDS); return shape (batch, n, columns)."""
+        raise NotImplementedError
+
+    def read_out(self, pooled: Tensor) -> Tensor:
+        """Turn what was convolved, shape (batch, span, columns), into what the ear says, shape (batch, outputs)."""
+        raise NotImplementedError
+
+    def digest(self) -> bytes:
+        """Identify the ear: different for ears that say different things."""
+        raise NotImplementedError
+
+    @torch.inference_mode()
+    def hear(self, frames: FloatArray, memories: Sequence[EarMemory]) -> FloatArray:
+        """Hear frames of one or more streams.
+
+        Parameters
+        ----------
+        frames : ndarray of float32, shape (n, FRAME_LENGTH)
+            Mono samples, full scale at ±1; those of one stream in their order.
+        memories : sequence of EarMemory
+            Of the stream of each frame.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, outputs)
+        """
+        powers = np.mean(np.square(frames, dtype=np.float64), axis=1).tolist()
+        rows_of: dict[int, list[int]] = {}
+        for row, memory in enumerate(memories):
+            rows_of.setdefault(id(memory), []).append(row)
+        energies = self.frontend(frames)
+        said = np.empty((len(frames), self.shape.outputs), dtype=np.float32)
+        for length in sorted({len(rows) for rows in rows_of.values()}):
+            chosen = [rows for rows in rows_of.values() if len(rows) == length]
+            spectrograms = [
+                memories[rows[0]].with_context(
+                    np.stack([memories[row].remove_gain(energies[row], powers[row]) for row in rows])
+                )
+                for rows in chosen
+            ]
+            pooled = self.convolve(torch.from_numpy(np.stack(spectrograms)))
+            spans = [memories[rows[0]].with_span(part) for rows, part in zip(chosen, pooled, strict=True)]
+            said[np.concatenate(chosen)] = self.read_out(torch.cat(spans)).numpy()
+        return said
