@@ -57,6 +57,6 @@ class RidgeBaseline:
 
     def _statistics(self, windows: Tensor) -> NDArray[np.float64]:
         with torch.inference_mode():
-            inputs = self._network.inputs(windows)
+            inputs = self._network.inputs(windows[:, -self._network.network_parameters.window :])
             both = torch.cat([inputs.mean(dim=1), inputs.std(dim=1, correction=0)], dim=-1)
         return both.numpy().astype(np.float64)

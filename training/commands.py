@@ -30,6 +30,12 @@ LIVE = "live"
 @options.CONFIG
 @click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")
 @click.option("--name", help="Name of the model, which its estimates carry.  [default: the output's, less its suffix]")
+@click.option(
+    "--ear",
+    "ear_name",
+    help="live: what hears beside the features: none, musicnn, or a checkpoint whose ear it is (a file, or "
+    "default or large for a bundled one).  [default: none]",
+)
 @click.option("--window", type=click.IntRange(2, 600), help="live: frames the network hears at once.  [default: 20]")
 @click.option("--steps", type=click.IntRange(min=1), help="live: steps of training.  [default: the recipe's]")
 @options.SEED
@@ -52,6 +58,7 @@ def train(
     config: Path | None,
     resume: bool,
     name: str | None,
+    ear_name: str | None,
     window: int | None,
     steps: int | None,
     seed: int,
@@ -65,11 +72,12 @@ def train(
 
     \b
     Examples:
-      moodring train --data FOLDER -o mine.safetensors
+      moodring train --data FOLDER -o mine.safetensors --ear default
+      moodring train --data FOLDER -o large.safetensors --ear musicnn
       moodring train --data DEAM -o crnn.safetensors --system crnn --sequence-length 20
       moodring train --data DEAM -o best.safetensors --config best.toml --resume
     """
-    of_live = {"--window": window, "--steps": steps, "--validation-fold": validation_fold}
+    of_live = {"--ear": ear_name, "--window": window, "--steps": steps, "--validation-fold": validation_fold}
     of_systems: dict[str, Any] = {
         "--features": features,
         "--sequence-length": sequence_length,
@@ -88,6 +96,7 @@ def train(
             folder,
             output,
             name=name or output.stem,
+            ear_name=ear_name or "none",
             window=window or 20,
             steps=steps,
             seed=seed,
@@ -136,6 +145,39 @@ def _refuse(values: dict[str, Any], reason: str) -> None:
     "--worst", type=click.IntRange(min=0), default=0, help="Also list so many clips per data set, worst first."
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
+@click.option(
+    "--cross-validate",
+    is_flag=True,
+    help="Train the checkpoint's network anew on four fifths of the songs, five times, and measure the others.",
+)
+@click.option(
+    "--plots",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Draw scatter plots, the best and worst songs, errors by genre, accuracy by lag and reliability into this "
+    "folder.",
+)
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write tables with 95 % intervals to this file.")
+@click.option(
+    "--tracks",
+    type=click.Path(path_type=Path),
+    help="Keep what is said of every clip in this file (.safetensors); a cross-validation that finds it there measures "
+    "it instead of training.",
+)
+@click.option(
+    "--against",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Compare with these tracks of another model or program, song by song.",
+)
+@click.option(
+    "--allowance",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="How far below the goals figures may stay: 0.05 for the small default model.",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="With --cross-validate: steps of each training.")
+@click.option("--seed", type=click.IntRange(0, 2**28), default=0, help="With --cross-validate: of the trainings.")
 @options.material_options
 def evaluate(
     material: options.MaterialOptions,
@@ -145,11 +187,25 @@ def evaluate(
     baseline: bool,
     worst: int,
     json_path: Path | None,
+    cross_validate: bool,
+    plots: Path | None,
+    markdown: Path | None,
+    tracks: Path | None,
+    against: tuple[Path, ...],
+    allowance: float,
+    steps: int | None,
+    seed: int,
 ) -> None:
     """Measure CHECKPOINT (or the one that moodring ships) on the held-out clips of labelled music.
 
     What can be streamed is measured as a live stream would hear it; the paper's other systems in sequences, as the
     paper does.
+
+    \b
+    Examples:
+      moodring evaluate --data FOLDER --baseline --worst 5
+      moodring evaluate large --data FOLDER --plots plots --markdown figures.md
+      moodring evaluate large --data FOLDER --cross-validate --tracks large.safetensors --plots plots
     """
     from training.datasets.deam_splits import split
     from training.paper.system_file import is_system_file
@@ -162,6 +218,23 @@ def evaluate(
         request = make_request(folder, **vars(material))
         run_system_evaluation(checkpoint, request, json_path)
         return
+    from training.cross_running import ReportOptions, run_cross_validation
+
+    report = ReportOptions(tracks, against, plots, markdown, json_path, allowance)
+    if cross_validate:
+        if lag or baseline or worst:
+            raise click.UsageError("--lag, --baseline and --worst do not go with --cross-validate")
+        run_cross_validation(
+            checkpoint,
+            folder,
+            report,
+            steps=steps,
+            seed=seed,
+            cache=material.cache,
+            sound_font=material.sound_font,
+            jobs=material.jobs,
+        )
+        return
     from training.running import run_evaluation
 
     run_evaluation(
@@ -171,6 +244,7 @@ def evaluate(
         baseline=baseline,
         worst=worst,
         json_path=json_path,
+        report=report,
         deam_split=split(material.split_name, material.development_ids, material.evaluation_ids),
         skip_bad=material.skip_bad,
         cache=material.cache,

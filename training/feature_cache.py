@@ -289,6 +289,14 @@ class FeatureCache(ExtractorCache):
         of_ear = None if ear is None else ExtractorCache(folder, EarExtractor(ear), sound_font)
         object.__setattr__(self, "of_ear", of_ear)
 
+    @property
+    def ear(self) -> Ear | None:
+        """What hears the same frames."""
+        if self.of_ear is None:
+            return None
+        assert isinstance(self.of_ear.extractor, EarExtractor)
+        return self.of_ear.extractor.ear
+
     def load(self, source: Path) -> FloatArray:
         """Return the rows of a file, shape (frames, feature_count + ear_columns); see `ExtractorCache.load`."""
         features = super().load(source)

@@ -46,6 +46,10 @@ class Recipe:
     shortest_window, short_share : int, float
         This share of the batches has windows of from `shortest_window` frames up to one less than the network's, so
         that estimates make sense while a stream warms up.
+    not_music_windows : int
+        Windows in a batch of sounds that are not music.
+    not_music_weight : float
+        Weight of the loss that keeps estimates of them neutral.
     concordance : float
         Weight of 1 - CCC, within each data set, beside the squared error.
     sign_weight : float
@@ -68,6 +72,8 @@ class Recipe:
     )
     shortest_window: int = 3
     short_share: float = 0.2
+    not_music_windows: int = 8
+    not_music_weight: float = 0.1
     concordance: float = 0.3
     sign_weight: float = 1.0
     sign_margin: float = 0.25

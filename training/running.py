@@ -13,8 +13,11 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from training.audio import SOUND_FONT
 from training.baseline import RidgeBaseline
 from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
+from training.cross_running import ReportOptions, run_held_out_report
 from training.datasets.deam_splits import Split
+from training.ear_choice import find_ear
 from training.feature_cache import FeatureCache, default_folder
+from training.held_out import CALIBRATION_FOLD, calibrate
 from training.recipe import Recipe, default_network
 from training.report import as_json, as_tables, worst_clips, write_json
 from training.state import state_beside
@@ -29,6 +32,7 @@ def run_training(
     output: Path,
     *,
     name: str,
+    ear_name: str = "none",
     window: int = 20,
     steps: int | None = None,
     seed: int = 0,
@@ -44,7 +48,7 @@ def run_training(
     Raises
     ------
     MoodringError
-        If data are missing or malformed, or the checkpoint cannot be written.
+        If data or the ear are missing or malformed, or the checkpoint cannot be written.
     """
     console = Console()
     state = state_beside(output, resume)
@@ -68,27 +72,45 @@ def run_training(
         raise DataError(f'"{folder}" has no clips to train on; the recipe takes {", ".join(recipe.windows_per_step)}')
 
     frontend = training_frontend()
-    features = FeatureCache(cache or default_folder(), frontend, sound_font or SOUND_FONT)
-    samplers = workspace.samplers(chosen, features)
+    ear = find_ear(ear_name)
+    features = FeatureCache(cache or default_folder(), frontend, sound_font or SOUND_FONT, ear)
+    material = workspace.material(features, list(chosen))
+    samplers = material.samplers(list(chosen), is_for_training)
+    parameters = default_network(window, 0 if ear is None else ear.shape.outputs)
     torch.set_num_threads(1)
     with progress_bar(console) as progress:
         task = progress.add_task("training", total=recipe.steps)
         network = train(
             samplers,
             frontend.parameters,
-            default_network(window),
+            parameters,
             recipe,
             seed,
             lambda step, loss: progress.update(task, completed=step, description=f"training (loss {loss:.3f})"),
             state,
             resume,
+            material.not_music,
         )
+        task = progress.add_task("calibrating", total=recipe.steps)
+        left_out = CALIBRATION_FOLD if validation_fold != CALIBRATION_FOLD else CALIBRATION_FOLD + 1
+        scale = calibrate(
+            material,
+            parameters,
+            recipe,
+            is_for_training,
+            left_out,
+            seed,
+            lambda step, loss: progress.update(task, completed=step),
+        )
+    if network.spread is not None:
+        network.spread.scale.copy_(torch.tensor(scale))
     means = [sampler.mean for sampler in samplers.values() if not sampler.has_signs]
     # no date and no duration: the same run gives the same file
     checkpoint = Checkpoint(
         name=name,
         frontend=frontend,
         network=network,
+        ear=ear,
         training={
             "data": {
                 name: {"clips": len(clips), "labels_sha256": workspace.datasets[name].label_hash()}
@@ -124,6 +146,7 @@ def run_evaluation(
     baseline: bool = False,
     worst: int = 0,
     json_path: Path | None = None,
+    report: ReportOptions | None = None,
     deam_split: Split | None = None,
     skip_bad: bool = False,
     cache: Path | None = None,
@@ -144,7 +167,7 @@ def run_evaluation(
     held_out = {name: [c for c in clips if c.part == EVALUATION] for name, clips in workspace.clips.items()}
     if not any(held_out.values()):
         raise DataError(f'"{folder}" has no held-out clips')
-    features = FeatureCache(cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT)
+    features = FeatureCache(cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT, checkpoint.ear)
     torch.set_num_threads(1)
     others: dict[str, Estimate] = {}
     if baseline:
@@ -161,6 +184,9 @@ def run_evaluation(
         console.print(table)
         if worst > 0:
             console.print(worst_clips(result, worst))
+    if report is not None and report.wanted:
+        run_held_out_report(checkpoint, workspace, features, report)
+        return
     if json_path is not None:
         content = {"model": checkpoint.name, "lag": lag}
         write_json(json_path, {**content, "results": as_json(results)})

@@ -18,6 +18,7 @@ from model.features import FeatureParameters
 from model.network import EmotionNetwork, NetworkParameters
 from training.augmentation import augment
 from training.losses import pair_loss, sign_loss, spread_loss
+from training.not_music import NOT_MUSIC
 from training.recipe import Recipe
 from training.sampling import WindowSampler
 from training.state import (
@@ -34,6 +35,7 @@ from training.tables import DataError
 
 _STANDARDISATION_ROUNDS = 10
 """The inputs' mean and standard deviation are taken from this many batches."""
+PAIRS, SIGNS = "pairs", "signs"
 STEPS_BETWEEN_STATES = 100
 """About five seconds of work are lost when a training is killed."""
 
@@ -47,6 +49,7 @@ def train(
     stepped: Callable[[int, float], None] = lambda step, loss: None,
     state: Path | None = None,
     resume: bool = False,
+    not_music: WindowSampler | None = None,
 ) -> EmotionNetwork:
     """Train a network.
 
@@ -68,6 +71,8 @@ def train(
         File in which the training's state is kept, every `STEPS_BETWEEN_STATES` steps.
     resume : bool
         Go on from `state` if it is there: the weights are those of a training that was not interrupted.
+    not_music : WindowSampler, optional
+        Windows of sounds that are not music: estimates of them shall be neutral and uncertain.
 
     Returns
     -------
@@ -83,6 +88,9 @@ def train(
     counts = {name: recipe.windows_per_step[name] for name in samplers if recipe.windows_per_step.get(name, 0) > 0}
     if not counts:
         raise DataError(f"nothing to train on: the recipe takes no windows from {', '.join(samplers) or 'nothing'}")
+    if not_music is not None:
+        samplers = {**samplers, NOT_MUSIC: not_music}
+        counts[NOT_MUSIC] = recipe.not_music_windows
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
 
@@ -104,7 +112,7 @@ def train(
     optimiser = _optimiser(trained, recipe)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
     averaged = copy.deepcopy(trained).eval()
-    signs = [samplers[name].has_signs for name in counts]
+    kinds = [NOT_MUSIC if name == NOT_MUSIC else SIGNS if samplers[name].has_signs else PAIRS for name in counts]
 
     trained.train()
     first = 0
@@ -129,7 +137,7 @@ def train(
         first = kept.notes["steps"]
     for step in range(first, recipe.steps):
         drawn = [draw(name, length) for name, length in _lengths(samplers, counts, network, recipe, generator).items()]
-        loss = _loss(trained, [histories for histories, _ in drawn], [labels for _, labels in drawn], signs, recipe)
+        loss = _loss(trained, [histories for histories, _ in drawn], [labels for _, labels in drawn], kinds, recipe)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
@@ -173,7 +181,7 @@ def _lengths(
 
 
 def _loss(
-    network: EmotionNetwork, histories: list[Tensor], labels: list[Tensor], signs: list[bool], recipe: Recipe
+    network: EmotionNetwork, histories: list[Tensor], labels: list[Tensor], kinds: list[str], recipe: Recipe
 ) -> Tensor:
     window = min(network.network_parameters.window, *(rows.shape[1] for rows in histories))
     statistics = None if network.summary is None else [network.statistics(rows) for rows in histories]
@@ -182,16 +190,19 @@ def _loss(
     )
     loss = torch.zeros(())
     by_set = torch.split(outputs, [len(rows) for rows in histories])
-    for i, (output, label, has_signs) in enumerate(zip(by_set, labels, signs, strict=True)):
-        of_kind = sum(len(other) for other, kind in zip(labels, signs, strict=True) if kind == has_signs)
+    for i, (output, label, kind) in enumerate(zip(by_set, labels, kinds, strict=True)):
+        of_kind = sum(len(other) for other, of_other in zip(labels, kinds, strict=True) if of_other == kind)
         # concordance is taken within a data set: between data sets it would reward telling their recordings apart
-        if has_signs:
+        if kind == SIGNS:
             part = recipe.sign_weight * sign_loss(output, label[:, -window:], recipe.sign_margin)
-        else:
+        elif kind == PAIRS:
             part = pair_loss(output, label[:, -window:], recipe.concordance)
-            if network.spread is not None and statistics is not None:
-                estimate = output.detach().mean(dim=(1, 2))
-                part = part + spread_loss(estimate, network.spread(statistics[i]), label[:, -1])
+        else:
+            part = recipe.not_music_weight * output.square().mean()
+        if kind != SIGNS and network.spread is not None and statistics is not None:
+            newest = label[:, -1] if kind == PAIRS else 2 * torch.rand(len(label), 2) - 1
+            estimate = output.detach().mean(dim=(1, 2))
+            part = part + spread_loss(estimate, network.spread(statistics[i]), newest)
         loss = loss + part * (len(label) / of_kind)
     return loss
 

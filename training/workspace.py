@@ -14,10 +14,12 @@ from model.checkpoint import Checkpoint
 from model.errors import MoodringError
 from model.features import FloatArray, Frontend, build_frontend
 from training import datasets
-from training.clips import DEVELOPMENT, Clip
+from training.clips import DEVELOPMENT, Clip, StaticLabels
 from training.datasets.deam_splits import Split
 from training.evaluation import Result, evaluate, label_mean
 from training.feature_cache import FeatureCache
+from training.held_out import Material
+from training.not_music import NOT_MUSIC, not_music_features
 from training.sampling import WindowSampler
 from training.tracking import Estimate
 
@@ -84,6 +86,22 @@ class Workspace:
             task = progress.add_task(f"features of {name}", total=len(clips))
             return cache.load_all(clips, self.jobs, lambda count: progress.advance(task, count))
 
+    def material(self, cache: FeatureCache, names: Sequence[str] | None = None) -> Material:
+        """Return clips of data sets (of all, if no names are given) with their rows, and sounds that are not music."""
+        chosen = {name: clips for name, clips in self.clips.items() if names is None or name in names}
+        parameters = cache.frontend.parameters
+        with progress_bar(self.console) as progress:
+            progress.add_task("features of what is not music", total=None)
+            rows = not_music_features(cache.frontend, cache.ear)
+        labels = StaticLabels(0.0, 0.0)
+        silent = [Clip(NOT_MUSIC, str(i), str(i), Path(), DEVELOPMENT, labels) for i in range(len(rows))]
+        return Material(
+            chosen,
+            {name: self.features(name, clips, cache) for name, clips in chosen.items()},
+            WindowSampler(silent, rows, parameters.frame_duration),
+            parameters,
+        )
+
     def samplers(self, chosen: Mapping[str, Sequence[Clip]], cache: FeatureCache) -> dict[str, WindowSampler]:
         """Return a sampler of windows for each data set's chosen clips, passing over sets without any."""
         duration = cache.frontend.parameters.frame_duration
@@ -131,7 +149,7 @@ class Workspace:
                 clips,
                 self.features(name, clips, cache),
                 checkpoint.estimate,
-                checkpoint.window,
+                checkpoint.history,
                 checkpoint.frontend.parameters.frame_duration,
                 noted if own is None else own,
                 lag,

@@ -1,0 +1,180 @@
+"""Tracks of clips that a network was not trained on, and what is made of them: tables, plots, comparisons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from model.checkpoint import Checkpoint, load_checkpoint
+from training.audio import SOUND_FONT
+from training.clips import EVALUATION, FOLDS
+from training.drawing import require_matplotlib
+from training.feature_cache import FeatureCache, default_folder
+from training.figures.comparison import compare
+from training.figures.genres import read_genres
+from training.figures.layouts import comparison_layout
+from training.figures.report import cross_figures, write_markdown
+from training.held_out import Material, cross_validate
+from training.plots import draw_plots
+from training.recipe import Recipe
+from training.report import write_json
+from training.tables import DataError
+from training.tracks import Tracks, read_tracks, write_tracks
+from training.workspace import Workspace, progress_bar
+
+LAGS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)
+"""Seconds for which held-out clips are estimated anew, beside zero."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Where measured tracks go.
+
+    Attributes
+    ----------
+    tracks : Path or None
+        File for what was said of every clip; with a cross-validation, it is read if it is there.
+    against : sequence of Path
+        Files of other predictors' tracks to compare with.
+    plots, markdown, json : Path or None
+        Folder for plots, files for the tables.
+    allowance : float
+        How far below the goals a model may stay.
+    """
+
+    tracks: Path | None = None
+    against: Sequence[Path] = ()
+    plots: Path | None = None
+    markdown: Path | None = None
+    json: Path | None = None
+    allowance: float = 0.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is asked for."""
+        return bool(self.tracks or self.against or self.plots or self.markdown)
+
+
+def run_cross_validation(
+    path: Path | None,
+    folder: Path,
+    options: ReportOptions,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    sound_font: Path | None = None,
+    jobs: int = 1,
+) -> None:
+    """Train a checkpoint's network anew on four fifths of the songs, five times, and measure each fifth.
+
+    Raises
+    ------
+    MoodringError
+        If data or the checkpoint are missing or malformed, or something cannot be written.
+    """
+    if options.plots is not None:
+        require_matplotlib()
+    console = Console()
+    checkpoint = load_checkpoint(path)
+    workspace = Workspace.open(folder, jobs, console)
+    recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
+    parameters = checkpoint.network.network_parameters
+    notes = {
+        "model": checkpoint.name,
+        "recipe": recipe.to_json(),
+        "network": parameters.to_json(),
+        "ear": None if checkpoint.ear is None else checkpoint.ear.digest().hex(),
+        "seed": seed,
+        "labels": {name: dataset.label_hash() for name, dataset in workspace.datasets.items()},
+    }
+    # as it will be read back: without tuples
+    notes = json.loads(json.dumps(notes))
+    if options.tracks is not None and options.tracks.is_file():
+        tracks, of = read_tracks(options.tracks)
+        if of != notes:
+            raise DataError(f'"{options.tracks}" is of another model, recipe or labels; remove it to measure anew')
+    else:
+        features = FeatureCache(
+            cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT, checkpoint.ear
+        )
+        material = workspace.material(features)
+        torch.set_num_threads(1)
+        with progress_bar(console) as progress:
+            task = progress.add_task("folds", total=FOLDS)
+            tracks = cross_validate(material, parameters, recipe, seed, jobs, lambda _: progress.advance(task))
+        if options.tracks is not None:
+            write_tracks(options.tracks, tracks, notes)
+    report(workspace, tracks, {}, checkpoint.name, console, options)
+
+
+def run_held_out_report(
+    checkpoint: Checkpoint, workspace: Workspace, features: FeatureCache, options: ReportOptions
+) -> None:
+    """Measure a checkpoint's tracks of the held-out clips, at zero lag and at `LAGS`.
+
+    Raises
+    ------
+    DataError
+        If something cannot be written.
+    """
+    if options.plots is not None:
+        require_matplotlib()
+    duration = checkpoint.frontend.parameters.frame_duration
+    clips = {
+        name: held for name, all_ in workspace.clips.items() if (held := [c for c in all_ if c.part == EVALUATION])
+    }
+    rows = {name: workspace.features(name, held, features) for name, held in clips.items()}
+    material = Material(clips, rows, None, checkpoint.frontend.parameters)
+    lags = [lag for lag in LAGS if lag < checkpoint.history * duration]
+    by_lag = {}
+    with progress_bar(workspace.console) as progress:
+        task = progress.add_task("estimating", total=1 + len(lags))
+        for lag in (0.0, *lags):
+            by_lag[lag] = material.tracks(checkpoint.network, lambda _: True, checkpoint.frames_of_lag(lag))
+            progress.advance(task)
+    if options.tracks is not None:
+        write_tracks(options.tracks, by_lag[0.0], {"model": checkpoint.name, "clips": EVALUATION})
+    report(workspace, by_lag[0.0], by_lag, checkpoint.name, workspace.console, options)
+
+
+def report(
+    workspace: Workspace,
+    tracks: Tracks,
+    by_lag: Mapping[float, Tracks],
+    name: str,
+    console: Console,
+    options: ReportOptions,
+) -> None:
+    """Measure tracks, show the tables, and write what is asked for.
+
+    Raises
+    ------
+    DataError
+        If tracks and clips do not fit together, or something cannot be written.
+    """
+    genres = {set_name: read_genres(dataset) for set_name, dataset in workspace.datasets.items()}
+    with progress_bar(console) as progress:
+        progress.add_task("measuring", total=None)
+        measured = cross_figures(tracks, workspace.clips, genres, by_lag)
+        tables = measured.layouts(options.allowance)
+        for path in options.against:
+            theirs, _ = read_tracks(path)
+            both = {set_name: theirs[set_name] for set_name in theirs if set_name in tracks}
+            tables.append(comparison_layout(compare(tracks, both, workspace.clips), name, path.stem))
+    for table in tables:
+        console.print(table.to_rich())
+    if options.markdown is not None:
+        write_markdown(options.markdown, tables)
+    if options.json is not None:
+        write_json(options.json, {"model": name, **measured.to_json(options.allowance)})
+    if options.plots is not None:
+        with progress_bar(console) as progress:
+            progress.add_task("drawing", total=None)
+            drawn = draw_plots(tracks, workspace.clips, measured, options.plots, name)
+        console.print(f"drew {len(drawn)} plots into {options.plots}", soft_wrap=True, highlight=False, markup=False)

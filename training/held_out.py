@@ -1,0 +1,209 @@
+"""Networks that never saw the clips that they are measured on: cross-validation, and the calibration of a network."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from model.features import FeatureParameters, FloatArray
+from model.network import EmotionNetwork, NetworkParameters
+from training.calibration import spread_scale
+from training.clips import DEVELOPMENT, FOLDS, Clip, fold_of
+from training.processes import worker_pool
+from training.recipe import Recipe
+from training.sampling import WindowSampler
+from training.tracking import track
+from training.tracks import Track, Tracks
+from training.trainer import train
+
+CALIBRATION_FOLD = 1
+OWN_SPLIT = ("emopia",)
+"""Data sets whose published split takes the place of the folds."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Clips with the rows that a network takes of them.
+
+    Attributes
+    ----------
+    clips : dict
+        Clips by data set.
+    rows : dict
+        Of each clip, an array of float32 of shape (frames, columns).
+    not_music : WindowSampler or None
+        Windows of sounds that are not music.
+    parameters : FeatureParameters
+        Layout of the rows.
+    """
+
+    clips: dict[str, list[Clip]]
+    rows: dict[str, list[FloatArray]]
+    not_music: WindowSampler | None
+    parameters: FeatureParameters
+
+    def samplers(self, names: Sequence[str], chosen: Callable[[Clip], bool]) -> dict[str, WindowSampler]:
+        """Return a sampler for each named data set's chosen clips, passing over sets without any."""
+        samplers = {}
+        for name in names:
+            places = [i for i, clip in enumerate(self.clips.get(name, [])) if chosen(clip)]
+            if places:
+                clips, rows = self.clips[name], self.rows[name]
+                samplers[name] = WindowSampler(
+                    [clips[i] for i in places], [rows[i] for i in places], self.parameters.frame_duration
+                )
+        return samplers
+
+    def tracks(self, network: EmotionNetwork, chosen: Callable[[Clip], bool], lag: int = 0) -> Tracks:
+        """Return what a network says of the chosen clips, as a live stream would hear them."""
+
+        def estimate(windows: FloatArray, late: int) -> FloatArray:
+            with torch.inference_mode():
+                values, stds = network.estimate(torch.from_numpy(windows), late)
+            return (values if stds is None else torch.cat([values, stds], dim=1)).numpy()
+
+        tracks: Tracks = {}
+        for name, clips in self.clips.items():
+            places = [i for i, clip in enumerate(clips) if chosen(clip)]
+            history = network.network_parameters.history
+            said = track(estimate, [self.rows[name][i] for i in places], history, lag)
+            if places:
+                tracks[name] = {
+                    clips[i].name: Track(both[:, :2].copy(), both[:, 2:].copy() if both.shape[1] > 2 else None)
+                    for i, both in zip(places, said, strict=True)
+                }
+        return tracks
+
+
+def calibrate(
+    material: Material,
+    network: NetworkParameters,
+    recipe: Recipe,
+    is_for_training: Callable[[Clip], bool],
+    fold: int,
+    seed: int,
+    stepped: Callable[[int, float], None] = lambda step, loss: None,
+) -> list[float]:
+    """Find the factors for the standard deviations of networks that are trained on some clips.
+
+    A network is trained without one fold of them, and measured on that fold.
+
+    Parameters
+    ----------
+    material : Material
+    network : NetworkParameters
+    recipe : Recipe
+    is_for_training : callable
+        Which clips the networks are trained on.
+    fold : int
+        Which fold of these is left out.
+    seed : int
+    stepped : callable
+        See `training.trainer.train`.
+
+    Returns
+    -------
+    list of float
+        For valence and arousal; see `training.calibration.spread_scale`.
+    """
+
+    def is_left_out(clip: Clip) -> bool:
+        return is_for_training(clip) and fold_of(clip.group) == fold
+
+    samplers = material.samplers(
+        list(recipe.windows_per_step), lambda clip: is_for_training(clip) and not is_left_out(clip)
+    )
+    trained = train(samplers, material.parameters, network, recipe, seed, stepped, not_music=material.not_music)
+    factors: list[float] = spread_scale(material.tracks(trained, is_left_out), material.clips).tolist()
+    return factors
+
+
+def cross_validate(
+    material: Material,
+    network: NetworkParameters,
+    recipe: Recipe,
+    seed: int = 0,
+    jobs: int = 1,
+    folded: Callable[[int], None] = lambda fold: None,
+) -> Tracks:
+    """Estimate every clip with a network that was not trained on its song, or artist.
+
+    Data sets that are not trained on, and those with a split of their own, are measured with every fold's network;
+    their tracks are called ``CLIP@FOLD``. The standard deviations of each fold are calibrated on the other folds.
+
+    Parameters
+    ----------
+    material : Material
+    network : NetworkParameters
+    recipe : Recipe
+    seed : int
+        Each fold's network has a seed of its own, which follows from this one.
+    jobs : int
+        Folds that are trained at the same time.
+    folded : callable
+        Called with the number of each fold that is done.
+
+    Returns
+    -------
+    Tracks
+    """
+    by_fold: dict[int, Tracks] = {}
+    if jobs > 1:
+        with worker_pool(min(jobs, FOLDS), "trains a fold", _start_worker, material, network, recipe, seed) as pool:
+            futures = {pool.submit(_work, fold): fold for fold in range(FOLDS)}
+            for future in concurrent.futures.as_completed(futures):
+                by_fold[futures[future]] = future.result()
+                folded(futures[future])
+    else:
+        for fold in range(FOLDS):
+            by_fold[fold] = _tracks_of_fold(material, network, recipe, seed, fold)
+            folded(fold)
+    return _calibrated({fold: by_fold[fold] for fold in range(FOLDS)}, material, recipe)
+
+
+def _tracks_of_fold(material: Material, network: NetworkParameters, recipe: Recipe, seed: int, fold: int) -> Tracks:
+    trained_on = [name for name, count in recipe.windows_per_step.items() if count > 0]
+
+    def is_left_out(clip: Clip) -> bool:
+        if clip.dataset in OWN_SPLIT or clip.dataset not in trained_on:
+            return clip.part != DEVELOPMENT
+        return fold_of(clip.group) == fold
+
+    samplers = material.samplers(trained_on, lambda clip: not is_left_out(clip))
+    trained = train(samplers, material.parameters, network, recipe, seed * FOLDS + fold, not_music=material.not_music)
+    return material.tracks(trained, is_left_out)
+
+
+def _calibrated(by_fold: Mapping[int, Tracks], material: Material, recipe: Recipe) -> Tracks:
+    every: Tracks = {}
+    for fold, tracks in by_fold.items():
+        others: Tracks = {}
+        for other, theirs in by_fold.items():
+            if other != fold:
+                for name, of_set in theirs.items():
+                    if name not in OWN_SPLIT and recipe.windows_per_step.get(name, 0) > 0:
+                        others.setdefault(name, {}).update(of_set)
+        scale = spread_scale(others, material.clips).astype(np.float32)
+        for name, of_set in tracks.items():
+            in_folds = name not in OWN_SPLIT and recipe.windows_per_step.get(name, 0) > 0
+            for clip, said in of_set.items():
+                stds = None if said.stds is None else said.stds * scale
+                every.setdefault(name, {})[clip if in_folds else f"{clip}@{fold}"] = Track(said.values, stds)
+    return every
+
+
+_worker: tuple[Material, NetworkParameters, Recipe, int]
+
+
+def _start_worker(material: Material, network: NetworkParameters, recipe: Recipe, seed: int) -> None:
+    global _worker
+    _worker = material, network, recipe, seed
+    torch.set_num_threads(1)
+
+
+def _work(fold: int) -> Tracks:
+    return _tracks_of_fold(*_worker, fold)
