@@ -33,8 +33,14 @@ LIVE = "live"
 @click.option(
     "--ear",
     "ear_name",
-    help="live: what hears beside the features: none, musicnn, or a checkpoint whose ear it is (a file, or "
-    "default or large for a bundled one).  [default: none]",
+    help="live: what hears beside the features: none, musicnn (as in the bundled large model), distilled (a small ear "
+    "that musicnn teaches first, as in the bundled default), or a checkpoint whose ear it is (a file, or default or "
+    "large for a bundled one).  [default: none]",
+)
+@click.option(
+    "--unlabelled",
+    type=click.Path(path_type=Path),
+    help="live: folder with more music to distil the ear from; needs no labels.",
 )
 @click.option("--window", type=click.IntRange(2, 600), help="live: frames the network hears at once.  [default: 20]")
 @click.option("--steps", type=click.IntRange(min=1), help="live: steps of training.  [default: the recipe's]")
@@ -59,6 +65,7 @@ def train(
     resume: bool,
     name: str | None,
     ear_name: str | None,
+    unlabelled: Path | None,
     window: int | None,
     steps: int | None,
     seed: int,
@@ -77,7 +84,13 @@ def train(
       moodring train --data DEAM -o crnn.safetensors --system crnn --sequence-length 20
       moodring train --data DEAM -o best.safetensors --config best.toml --resume
     """
-    of_live = {"--ear": ear_name, "--window": window, "--steps": steps, "--validation-fold": validation_fold}
+    of_live = {
+        "--ear": ear_name,
+        "--unlabelled": unlabelled,
+        "--window": window,
+        "--steps": steps,
+        "--validation-fold": validation_fold,
+    }
     of_systems: dict[str, Any] = {
         "--features": features,
         "--sequence-length": sequence_length,
@@ -86,6 +99,8 @@ def train(
         "--evaluation-ids": material.evaluation_ids,
         "--skip-bad": material.skip_bad or None,
     }
+    if unlabelled is not None and ear_name != "distilled":
+        raise click.UsageError("--unlabelled is for --ear distilled")
     if system == LIVE or (system is None and config is None):
         _refuse(of_systems, f"is for the paper's systems: add --system {'|'.join(SYSTEMS)}")
         if config is not None:
@@ -97,6 +112,7 @@ def train(
             output,
             name=name or output.stem,
             ear_name=ear_name or "none",
+            unlabelled=unlabelled,
             window=window or 20,
             steps=steps,
             seed=seed,

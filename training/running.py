@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import torch
 from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
+from model.ear import Ear
+from model.ears import DistilledListener
 from training.audio import SOUND_FONT
 from training.baseline import RidgeBaseline
 from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
 from training.cross_running import ReportOptions, run_held_out_report
 from training.datasets.deam_splits import Split
-from training.ear_choice import find_ear
+from training.distillation import DistillationSettings
+from training.ear_choice import DISTILLED, find_ear, musicnn_ear
+from training.ear_distillation import distil_ear, unlabelled_clips
 from training.feature_cache import FeatureCache, default_folder
 from training.held_out import CALIBRATION_FOLD, calibrate
 from training.recipe import Recipe, default_network
@@ -33,6 +38,7 @@ def run_training(
     *,
     name: str,
     ear_name: str = "none",
+    unlabelled: Path | None = None,
     window: int = 20,
     steps: int | None = None,
     seed: int = 0,
@@ -72,7 +78,11 @@ def run_training(
         raise DataError(f'"{folder}" has no clips to train on; the recipe takes {", ".join(recipe.windows_per_step)}')
 
     frontend = training_frontend()
-    ear = find_ear(ear_name)
+    if ear_name == DISTILLED:
+        music = [clip for clips in chosen.values() for clip in clips] + unlabelled_clips(unlabelled)
+        ear: Ear | None = _distil(music, cache or default_folder(), sound_font or SOUND_FONT, jobs, seed, console)
+    else:
+        ear = find_ear(ear_name)
     features = FeatureCache(cache or default_folder(), frontend, sound_font or SOUND_FONT, ear)
     material = workspace.material(features, list(chosen))
     samplers = material.samplers(list(chosen), is_for_training)
@@ -136,6 +146,27 @@ def run_training(
     for table in as_tables(results):
         console.print(table)
     console.print(f"wrote {output}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _distil(
+    music: Sequence[Clip], cache: Path, sound_font: Path, jobs: int, seed: int, console: Console
+) -> DistilledListener:
+    teacher = musicnn_ear()
+    settings = DistillationSettings()
+    with progress_bar(console) as progress:
+        heard = progress.add_task("what musicnn hears", total=2 * len(music))
+        taught = progress.add_task("distilling an ear", total=settings.steps)
+        return distil_ear(
+            music,
+            cache,
+            teacher,
+            settings,
+            sound_font=sound_font,
+            jobs=jobs,
+            seed=seed,
+            heard=lambda count: progress.advance(heard, count),
+            stepped=lambda step, loss: progress.update(taught, completed=step),
+        )
 
 
 def run_evaluation(

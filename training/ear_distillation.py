@@ -1,0 +1,146 @@
+"""From labelled and unlabelled music to the small ear of the default model: musicnn is the teacher.
+
+No label is used, so that any music helps. What musicnn says of a frame it says late, because its convolutions look
+ahead and its last layer pools over three seconds; the student, which hears a single frame, is taught what is said when
+that frame lies in the middle of what is pooled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from model.distilled_ear import DistilledEarParameters
+from model.ear import COLUMNS, FRAME_LENGTH, MEL_BANDS, SAMPLE_RATE, EarFrontend, EarMemory, EarShape
+from model.ears import DistilledListener
+from model.features import FeatureParameters, FloatArray
+from model.musicnn import MusicnnEar
+from training.audio import SOUND_FONT, read_frames
+from training.clips import DEVELOPMENT, Clip, StaticLabels
+from training.distillation import DistillationSettings, distil
+from training.feature_cache import EarExtractor, ExtractorCache
+from training.tables import DataError
+
+UNLABELLED = "unlabelled music"
+TEACHER_DELAY = 4
+"""Frames by which what musicnn says of a frame comes late."""
+_LAYOUT = 1
+
+
+@dataclass(frozen=True)
+class SpectrogramExtractor:
+    """What an ear looks at: spectrograms of a file's frames, without their gain.
+
+    Attributes
+    ----------
+    frontend : EarFrontend
+        What computes them.
+    """
+
+    frontend: EarFrontend
+
+    @property
+    def key(self) -> bytes:
+        """The filterbank."""
+        return f"ear's spectrograms {_LAYOUT} ".encode() + self.frontend.mel_filterbank.tobytes()
+
+    @property
+    def column_count(self) -> int:
+        """Columns times bands."""
+        return COLUMNS * MEL_BANDS
+
+    def __call__(self, source: Path, sound_font: Path) -> FloatArray:
+        """Return the spectrograms, shape (frames, COLUMNS * MEL_BANDS)."""
+        parameters = FeatureParameters(sample_rate=SAMPLE_RATE, frame_duration=FRAME_LENGTH / SAMPLE_RATE)
+        frames = read_frames(source, parameters, sound_font)
+        powers = np.mean(np.square(frames, dtype=np.float64), axis=1).tolist()
+        memory = EarMemory(EarShape(context=0, span=1, outputs=0))
+        energies = self.frontend(frames)
+        rows = [memory.remove_gain(frame, power) for frame, power in zip(energies, powers, strict=True)]
+        return np.stack(rows).reshape(len(rows), -1)
+
+
+def unlabelled_clips(folder: Path | None) -> list[Clip]:
+    """Return all audio files below a folder, in the order of their paths; none without a folder.
+
+    Raises
+    ------
+    DataError
+        If the folder is missing or has no audio.
+    """
+    if folder is None:
+        return []
+    formats = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus", ".mid", ".midi"}
+    sources = sorted(path for path in folder.rglob("*") if path.suffix.lower() in formats and path.is_file())
+    if not sources:
+        raise DataError(f'"{folder}" has no audio files')
+    labels = StaticLabels(0.0, 0.0)
+    return [Clip(UNLABELLED, str(path.relative_to(folder)), str(path), path, DEVELOPMENT, labels) for path in sources]
+
+
+def distil_ear(
+    clips: Sequence[Clip],
+    folder: Path,
+    teacher: MusicnnEar,
+    settings: DistillationSettings | None = None,
+    *,
+    sound_font: Path = SOUND_FONT,
+    jobs: int = 1,
+    seed: int = 0,
+    heard: Callable[[int], None] = lambda count: None,
+    stepped: Callable[[int, float], None] = lambda step, loss: None,
+) -> DistilledListener:
+    """Teach a small ear to say what musicnn says.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        Music; labels are not looked at.
+    folder : Path
+        Of the feature cache.
+    teacher : MusicnnEar
+        Whom it learns from.
+    settings : DistillationSettings, optional
+        How; the defaults if not given.
+    sound_font : Path
+        What MIDI is rendered with.
+    jobs : int
+        Processes that compute what is not in the cache.
+    seed : int
+        Everything random follows from it.
+    heard : callable
+        Called with the number of clips that became ready, twice for every clip.
+    stepped : callable
+        Called after every step of training with its number and its loss.
+
+    Returns
+    -------
+    DistilledListener
+
+    Raises
+    ------
+    DataError
+        If there are no clips, a file cannot be decoded, or the cache cannot be written.
+    """
+    if not clips:
+        raise DataError("there is no music to distil an ear from")
+    spectrogram_cache = ExtractorCache(folder, SpectrogramExtractor(teacher.frontend), sound_font)
+    teacher_cache = ExtractorCache(folder, EarExtractor(teacher), sound_font)
+    for cache in (spectrogram_cache, teacher_cache):
+        for error in cache.fill(clips, jobs, heard).values():
+            raise error
+    spectrograms, targets = [], []
+    for clip in clips:
+        # half precision: all of them are in memory at once
+        looked_at = spectrogram_cache.load(clip.source).astype(np.float16)
+        spectrograms.append(looked_at.reshape(-1, COLUMNS, MEL_BANDS))
+        said = teacher_cache.load(clip.source)
+        targets.append(said[np.minimum(np.arange(len(said)) + TEACHER_DELAY, len(said) - 1)])
+    student, _ = distil(
+        spectrograms, targets, DistilledEarParameters(), settings or DistillationSettings(), seed, stepped
+    )
+    return DistilledListener(teacher.frontend, student)
