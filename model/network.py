@@ -31,6 +31,8 @@ class NetworkParameters:
         Groups of columns that the CRNN takes: ``logmel_mean``, ``logmel_std``, ``harmony``.
     ear_columns : int
         Columns that an ear (`model.ear`) adds behind the frontend's; only the summary takes them.
+    ear_std : bool
+        Give the summary the standard deviations of the ear's columns beside their means.
     remove_level : bool
         Subtract the window's mean log-mel level, so that gain does not matter (a microphone's is arbitrary).
     dynamic_range : float
@@ -54,6 +56,7 @@ class NetworkParameters:
     memory: int = 0
     columns: tuple[str, ...] = ("logmel_mean", "logmel_std", "harmony")
     ear_columns: int = 0
+    ear_std: bool = False
     remove_level: bool = True
     dynamic_range: float = 80.0
     split_planes: bool = False
@@ -130,7 +133,8 @@ class EmotionNetwork(nn.Module):
         self.summary: SummaryPath | None = None
         self.spread: SpreadPath | None = None
         if parameters.summary_units is not None:
-            statistics = 2 * columns * (2 if parameters.memory else 1)
+            deviations = columns if parameters.ear_std else self._heard
+            statistics = (columns + deviations) * (2 if parameters.memory else 1)
             self.statistics_standardisation = Standardisation(statistics)
             self.summary = SummaryPath(parameters.members, statistics, parameters.summary_units)
             if parameters.spread_units:
@@ -266,4 +270,5 @@ class EmotionNetwork(nn.Module):
         spans = [self._window(features)]
         if self.network_parameters.memory:
             spans.append(features[:, -self.network_parameters.memory :])
-        return torch.cat([statistics_of(self.standardisation(self.inputs(span))) for span in spans], dim=-1)
+        deviations = None if self.network_parameters.ear_std else self._heard
+        return torch.cat([statistics_of(self.standardisation(self.inputs(span)), deviations) for span in spans], dim=-1)

@@ -13,12 +13,27 @@ MEMORY = 120
 """Frames (60 s) that the summary looks back over."""
 
 
-def default_network(window: int = 20, ear_columns: int = 0) -> NetworkParameters:
-    """Return the network of the bundled checkpoints, for a window of so many frames and an ear of so many columns."""
+def default_network(window: int = 20, ear_columns: int = 0, ear_std: bool = False) -> NetworkParameters:
+    """Return the network of the bundled checkpoints.
+
+    Parameters
+    ----------
+    window : int
+        Frames that the CRNN hears at once.
+    ear_columns : int
+        Outputs of the ear.
+    ear_std : bool
+        Whether their standard deviations tell something: those of an ear that pools over seconds do not.
+
+    Returns
+    -------
+    NetworkParameters
+    """
     return NetworkParameters(
         window=window,
         memory=max(window, MEMORY),
         ear_columns=ear_columns,
+        ear_std=ear_std,
         split_planes=True,
         members=3,
         summary_units=32,
@@ -63,12 +78,12 @@ class Recipe:
         old average in each.
     """
 
-    steps: int = 6000
+    steps: int = 1500
     learning_rate: float = 5e-3
-    summary_rate: float = 1e-3
+    summary_rate: float = 2e-3
     weight_decay: float = 1e-2
     windows_per_step: Mapping[str, int] = field(
-        default_factory=lambda: {"vgmidi": 20, "emotify": 20, "4q": 24, "emopia": 4, "own music": 20}
+        default_factory=lambda: {"vgmidi": 24, "emotify": 32, "4q": 32, "emopia": 12, "own music": 24}
     )
     shortest_window: int = 3
     short_share: float = 0.2

@@ -86,7 +86,11 @@ def run_training(
     features = FeatureCache(cache or default_folder(), frontend, sound_font or SOUND_FONT, ear)
     material = workspace.material(features, list(chosen))
     samplers = material.samplers(list(chosen), is_for_training)
-    parameters = default_network(window, 0 if ear is None else ear.shape.outputs)
+    parameters = default_network(
+        window,
+        ear_columns=0 if ear is None else ear.shape.outputs,
+        ear_std=ear is not None and ear.shape.span == 1,
+    )
     torch.set_num_threads(1)
     with progress_bar(console) as progress:
         task = progress.add_task("training", total=recipe.steps)
