@@ -58,7 +58,8 @@ def model_option(command: _F) -> _F:
         "model",
         metavar="CHECKPOINT",
         type=click.Path(dir_okay=True),
-        help="A checkpoint that `moodring train` made.  [default: the bundled one]",
+        help="default or large (bundled; large needs `pip install --no-deps musicnn`), or a checkpoint that `moodring "
+        "train` made.  [default: default]",
     )(command)
 
 
