@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from model.ear import Ear
 from model.features import FloatArray, Frontend
 from training.air import SAMPLE_RATE, Room, heard_through_air
 from training.audio import SOUND_FONT, read_mono
-from training.feature_cache import Extractor, ExtractorCache, FeatureCache, FrontendExtractor
+from training.feature_cache import EarExtractor, Extractor, ExtractorCache, FeatureCache, FrontendExtractor
 from training.tables import DataError
 
 _LAYOUT = 1
@@ -137,10 +138,21 @@ class AirFeatureCache(FeatureCache):
         How clips are heard.
     sound_font : Path
         What MIDI is rendered with.
+    ear : Ear, optional
+        What hears the same.
     """
 
-    def __init__(self, folder: Path, frontend: Frontend, path: AirPath, sound_font: Path = SOUND_FONT) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        frontend: Frontend,
+        path: AirPath,
+        sound_font: Path = SOUND_FONT,
+        ear: Ear | None = None,
+    ) -> None:
         ExtractorCache.__init__(self, folder, ThroughAir(FrontendExtractor(frontend), path), sound_font)
+        of_ear = None if ear is None else ExtractorCache(folder, ThroughAir(EarExtractor(ear), path), sound_font)
+        object.__setattr__(self, "of_ear", of_ear)
 
     @property
     def frontend(self) -> Frontend:
@@ -148,6 +160,15 @@ class AirFeatureCache(FeatureCache):
         assert isinstance(self.extractor, ThroughAir)
         assert isinstance(self.extractor.extractor, FrontendExtractor)
         return self.extractor.extractor.frontend
+
+    @property
+    def ear(self) -> Ear | None:
+        """What hears the same."""
+        if self.of_ear is None:
+            return None
+        assert isinstance(self.of_ear.extractor, ThroughAir)
+        assert isinstance(self.of_ear.extractor.extractor, EarExtractor)
+        return self.of_ear.extractor.extractor.ear
 
 
 def seed_of(source: Path) -> int:

@@ -172,6 +172,13 @@ def _refuse(values: dict[str, Any], reason: str) -> None:
     help="Draw scatter plots, the best and worst songs, errors by genre, accuracy by lag and reliability into this "
     "folder.",
 )
+@click.option(
+    "--room",
+    help="Hear the clips through a simulated loudspeaker, room and microphone: living room, club or hall.",
+)
+@click.option(
+    "--snr", type=float, default=20.0, show_default=True, help="With --room: power of the music over the noise, in dB."
+)
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write tables with 95 % intervals to this file.")
 @click.option(
     "--tracks",
@@ -205,6 +212,8 @@ def evaluate(
     json_path: Path | None,
     cross_validate: bool,
     plots: Path | None,
+    room: str | None,
+    snr: float,
     markdown: Path | None,
     tracks: Path | None,
     against: tuple[Path, ...],
@@ -229,6 +238,10 @@ def evaluate(
     if checkpoint is not None and is_system_file(checkpoint):
         if lag or baseline or worst:
             raise click.UsageError("--lag, --baseline and --worst are for models that can be streamed")
+        if cross_validate or plots or markdown or tracks or against:
+            raise click.UsageError(
+                "--cross-validate, --plots, --markdown, --tracks and --against are for models that can be streamed"
+            )
         from training.paper.running import make_request, run_system_evaluation
 
         request = make_request(folder, **vars(material))
@@ -238,8 +251,8 @@ def evaluate(
 
     report = ReportOptions(tracks, against, plots, markdown, json_path, allowance)
     if cross_validate:
-        if lag or baseline or worst:
-            raise click.UsageError("--lag, --baseline and --worst do not go with --cross-validate")
+        if lag or baseline or worst or room:
+            raise click.UsageError("--lag, --baseline, --worst and --room do not go with --cross-validate")
         run_cross_validation(
             checkpoint,
             folder,
@@ -251,6 +264,8 @@ def evaluate(
             jobs=material.jobs,
         )
         return
+    if steps is not None:
+        raise click.UsageError("--steps is for --cross-validate")
     from training.running import run_evaluation
 
     run_evaluation(
@@ -261,6 +276,8 @@ def evaluate(
         worst=worst,
         json_path=json_path,
         report=report,
+        room=room,
+        snr=snr,
         deam_split=split(material.split_name, material.development_ids, material.evaluation_ids),
         skip_bad=material.skip_bad,
         cache=material.cache,

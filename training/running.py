@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from rich.console import Console
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.ear import Ear
 from model.ears import DistilledListener
+from training.air import find_room
+from training.air_cache import AirFeatureCache, AirPath
 from training.audio import SOUND_FONT
 from training.baseline import RidgeBaseline
 from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
@@ -182,6 +185,8 @@ def run_evaluation(
     worst: int = 0,
     json_path: Path | None = None,
     report: ReportOptions | None = None,
+    room: str | None = None,
+    snr: float = math.inf,
     deam_split: Split | None = None,
     skip_bad: bool = False,
     cache: Path | None = None,
@@ -202,7 +207,12 @@ def run_evaluation(
     held_out = {name: [c for c in clips if c.part == EVALUATION] for name, clips in workspace.clips.items()}
     if not any(held_out.values()):
         raise DataError(f'"{folder}" has no held-out clips')
-    features = FeatureCache(cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT, checkpoint.ear)
+    where = cache or default_folder(), checkpoint.frontend
+    font = sound_font or SOUND_FONT
+    if room is None:
+        features = FeatureCache(*where, font, checkpoint.ear)
+    else:
+        features = AirFeatureCache(*where, AirPath(find_room(room), snr), font, checkpoint.ear)
     torch.set_num_threads(1)
     others: dict[str, Estimate] = {}
     if baseline:
