@@ -78,12 +78,12 @@ class Recipe:
         old average in each.
     """
 
-    steps: int = 1500
+    steps: int = 1000
     learning_rate: float = 5e-3
     summary_rate: float = 2e-3
     weight_decay: float = 1e-2
     windows_per_step: Mapping[str, int] = field(
-        default_factory=lambda: {"vgmidi": 24, "emotify": 32, "4q": 32, "emopia": 12, "own music": 24}
+        default_factory=lambda: {"vgmidi": 32, "emotify": 32, "4q": 40, "emopia": 28, "own music": 32}
     )
     shortest_window: int = 3
     short_share: float = 0.2
