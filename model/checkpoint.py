@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from model.crnn import CRNNParameters
-from model.ear import Ear, EarMemory
+from model.ear import FRAME_LENGTH, SAMPLE_RATE, Ear, EarMemory
 from model.ears import build_ear, ear_tensors, ear_to_json
 from model.errors import MoodringError
 from model.features import FeatureParameters, FloatArray, Frontend
@@ -298,6 +298,8 @@ def _rebuild(metadata: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Chec
     if metadata.get("ear") is not None:
         of_ear = {key[len(_EAR) :]: _finite(value) for key, value in tensors.items() if key.startswith(_EAR)}
         ear = build_ear(metadata["ear"], of_ear)
+        if (features.sample_rate, features.frame_length) != (SAMPLE_RATE, FRAME_LENGTH):
+            raise ValueError(f"its ear needs frames of {FRAME_LENGTH} samples at {SAMPLE_RATE} Hz")
     if parameters.ear_columns != (0 if ear is None else ear.shape.outputs):
         raise ValueError("the network takes another number of columns than its ear gives")
     with torch.device("meta"):

@@ -4,7 +4,7 @@ A bundle is an index, ``PREFIX.index``, and data, ``PREFIX.data-00000-of-00001``
 format (sorted string table: blocks of prefix-compressed keys, and a footer that says where the block of blocks is)
 whose values are protocol buffers: for each tensor its type, shape, offset and size in the data. Sources: LevelDB's
 doc/table_format.md; TensorFlow's tensor_bundle.proto. Nothing in the files is executed; every length is checked
-against the file before it is used.
+against the file before it is used, and the index against its checksums: a wrong offset would give wrong weights.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _FOOTER_BYTES = 48
 _MAGIC = 0xDB4775248B80FB57
 _BLOCK_TRAILER_BYTES = 5
 _UNCOMPRESSED = 0
+_CASTAGNOLI = 0x82F63B78
+_CHECKSUM_MASK = 0xA282EAD8
 _DT_FLOAT = 1
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 
@@ -70,7 +72,7 @@ def read_tensors(folder: Path, prefix: str = "") -> dict[str, FloatArray]:
     try:
         entries = {key.decode(): _parse_entry(value) for key, value in _table(index) if key}
         return {name: _tensor(data, entry) for name, entry in entries.items() if entry.dtype == _DT_FLOAT}
-    except (IndexError, ValueError, struct.error) as error:
+    except (IndexError, OverflowError, ValueError, struct.error) as error:
         raise TensorFlowCheckpointError(f'"{folder}" does not hold a whole TensorFlow checkpoint: {error}') from error
 
 
@@ -108,6 +110,8 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
         raise ValueError("a block reaches past the end of the index")
     if content[offset + size] != _UNCOMPRESSED:
         raise ValueError("its index is compressed")
+    if struct.unpack_from("<I", content, offset + size + 1)[0] != _masked_checksum(content[offset : offset + size + 1]):
+        raise ValueError("its index is damaged")
     block = content[offset : offset + size]
     restarts = struct.unpack_from("<I", block, size - 4)[0]
     end = size - 4 * (restarts + 1)
@@ -123,6 +127,24 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
         at += unshared
         yield key, block[at : at + length]
         at += length
+
+
+def _masked_checksum(content: bytes) -> int:
+    """CRC-32C, rotated and shifted as LevelDB keeps it."""
+    checksum = 0xFFFFFFFF
+    for byte in content:
+        checksum = (checksum >> 8) ^ _CHECKSUM_TABLE[(checksum ^ byte) & 0xFF]
+    checksum ^= 0xFFFFFFFF
+    return ((checksum >> 15 | checksum << 17) + _CHECKSUM_MASK) & 0xFFFFFFFF
+
+
+def _checksum_of_byte(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (_CASTAGNOLI if byte & 1 else 0)
+    return byte
+
+
+_CHECKSUM_TABLE = [_checksum_of_byte(byte) for byte in range(256)]
 
 
 def _parse_entry(message: bytes) -> _Entry:

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from model.features import FeatureParameters
+from model.network import EmotionNetwork, NetworkParameters
+
+FEATURES = FeatureParameters(mel_bands=8)
+PLAIN = {"window": 10, "columns": ("logmel_mean", "logmel_std")}
+WHOLE = {**PLAIN, "memory": 30, "summary_units": 3, "spread_units": 3, "members": 2, "ear_columns": 4}
+
+
+def network_of(**parameters: Any) -> EmotionNetwork:
+    torch.manual_seed(0)
+    network = EmotionNetwork(FEATURES, NetworkParameters(**parameters)).eval()
+    for path in (network.summary, network.spread):
+        if path is not None:
+            for parameter in path.parameters():
+                nn.init.normal_(parameter, std=0.1)
+    return network
+
+
+def rows(count: int, frames: int, ear: int = 0, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 10 * torch.randn(count, frames, FEATURES.feature_count + ear, generator=generator) - 30
+
+
+@pytest.mark.parametrize(
+    ("frames", "lag"), [(frames, lag) for frames in (1, 2, 9, 10, 30) for lag in (0, 1, 8, 29) if lag < frames]
+)
+def test_values_and_spreads_are_within_their_ranges(frames: int, lag: int) -> None:
+    values, stds = network_of(**WHOLE).estimate(rows(3, frames, 4), lag)
+    assert values.shape == (3, 2)
+    assert (values.abs() <= 1).all()
+    assert stds is not None
+    assert stds.shape == (3, 2)
+    assert (stds > 0).all()
+
+
+def test_without_paths_of_their_own_there_are_no_spreads() -> None:
+    assert network_of(**PLAIN).estimate(rows(1, 10))[1] is None
+
+
+def test_the_memory_is_heard_and_nothing_before_it() -> None:
+    network = network_of(**WHOLE)
+    network.set_standardisation([rows(8, 30, 4, seed) for seed in range(4)])
+    features = rows(1, 40, 4, 9)
+    whole, stds = network.estimate(features)
+    kept, stds_of_kept = network.estimate(features[:, 10:])
+    torch.testing.assert_close(whole, kept)
+    torch.testing.assert_close(stds, stds_of_kept)
+    less, _ = network.estimate(features[:, 20:])
+    assert not torch.allclose(whole, less, atol=1e-4)
+    window_only = network_of(**{**WHOLE, "memory": 0})
+    torch.testing.assert_close(window_only.estimate(features)[0], window_only.estimate(features[:, 30:])[0])
+
+
+def test_the_ear_is_heard_by_the_summary_alone() -> None:
+    network = network_of(**WHOLE)
+    network.set_standardisation([rows(8, 30, 4, seed) for seed in range(4)])
+    features = rows(1, 30, 4)
+    other = features.clone()
+    other[..., FEATURES.feature_count :] += 20
+    assert not torch.allclose(network.estimate(features)[0], network.estimate(other)[0], atol=1e-4)
+    statistics = network.statistics(features)
+    window, other_window = features[:, -10:], other[:, -10:]
+    torch.testing.assert_close(network.members_of(window, statistics), network.members_of(other_window, statistics))
+
+
+@pytest.mark.parametrize("ear_std", [False, True])
+def test_statistics_are_as_many_as_the_standardisation_has(ear_std: bool) -> None:
+    network = network_of(**WHOLE, ear_std=ear_std)
+    expected = 2 * (20 + (20 if ear_std else 16))
+    assert network.statistics(rows(2, 30, 4)).shape == (2, expected)
+    features = rows(2, 30, 4)
+    moving = features.clone()
+    moving[:, ::2, -1] += 5
+    moving[:, 1::2, -1] -= 5
+    changed = (network.statistics(moving) - network.statistics(features)).abs().amax(dim=0) > 1e-3
+    assert int(changed.sum()) == (2 if ear_std else 0)
+
+
+def test_a_summary_that_is_nothing_changes_nothing() -> None:
+    torch.manual_seed(0)
+    alone = EmotionNetwork(FEATURES, NetworkParameters(**PLAIN)).eval()
+    torch.manual_seed(0)
+    both = EmotionNetwork(FEATURES, NetworkParameters(**PLAIN, summary_units=0)).eval()
+    features = rows(3, 10)
+    torch.testing.assert_close(alone.estimate(features)[0], both.estimate(features)[0])
+
+
+@pytest.mark.parametrize("lag", [5, 6, 9, 14, 29])
+def test_a_lag_of_more_than_half_the_window_is_that_of_a_window_that_ends_earlier(lag: int) -> None:
+    """The frame in the middle of a window is described as well as it can be; later frames tell only the summary."""
+    network = network_of(**PLAIN)
+    features = rows(2, 40)
+    earlier = features[:, : 40 - (lag - 5)]
+    torch.testing.assert_close(network.estimate(features, lag)[0], network.estimate(earlier, 5)[0])
+    with_summary = network_of(**{**PLAIN, "memory": 30, "summary_units": 3})
+    with_summary.set_standardisation([rows(8, 30, seed=seed) for seed in range(4)])
+    assert lag == 5 or not torch.allclose(
+        with_summary.estimate(features, lag)[0], with_summary.estimate(earlier, 5)[0], atol=1e-5
+    )
+
+
+def test_a_lag_takes_the_outputs_around_the_frame() -> None:
+    network = network_of(**PLAIN)
+    features = rows(1, 10)
+    outputs = network(features)
+    torch.testing.assert_close(network.estimate(features)[0], outputs.mean(dim=1))
+    torch.testing.assert_close(network.estimate(features, 1)[0], outputs[:, 7:].mean(dim=1))
+    torch.testing.assert_close(network.estimate(features, 4)[0], outputs[:, 1:].mean(dim=1))
+
+
+def test_gain_changes_nothing() -> None:
+    network = network_of(**WHOLE)
+    features = rows(2, 30, 4)
+    louder = features.clone()
+    louder[..., FEATURES.columns["logmel_mean"]] += 17
+    for one, other in zip(network.estimate(features), network.estimate(louder), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"window": 1}, "window"),
+        ({"window": 20, "memory": 10, "summary_units": 0}, "memory must be from the window's 20"),
+        ({"memory": 5000, "summary_units": 0}, "memory"),
+        ({"memory": 120}, "need a summary"),
+        ({"ear_columns": 5}, "need a summary"),
+        ({"spread_units": 5}, "need a summary"),
+        ({"ear_columns": -1, "summary_units": 0}, "ear_columns"),
+        ({"ear_columns": 2.0, "summary_units": 0}, "ear_columns"),
+        ({"summary_units": 5000}, "summary_units"),
+        ({"members": 0}, "members"),
+        ({"columns": ()}, "columns"),
+        ({"columns": ("harmony", "logmel_mean"), "split_planes": True}, "harmony comes last"),
+    ],
+)
+def test_impossible_networks_are_refused(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NetworkParameters(**parameters)
+
+
+def test_what_a_network_looks_back_over() -> None:
+    assert NetworkParameters(window=20).history == 20
+    assert NetworkParameters(window=20, memory=120, summary_units=0).history == 120
