@@ -56,6 +56,13 @@ make_venv() {
     "$python" -m venv "$venv" || fail "could not make $venv"
 }
 
+# pip_install ARGUMENT...: with the pinned versions.
+pip_install() {
+    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --progress-bar off \
+        --constraint "$root/scripts/constraints.txt" "$@" >&2 ||
+        fail "pip could not install moodring; a network connection is needed the first time"
+}
+
 # set_up KIND REQUIREMENT: install once, and again only when what is to be installed has changed.
 set_up() {
     local kind=$1 requirement=$2 stamp wanted
@@ -68,8 +75,8 @@ set_up() {
     python=$(find_python)
     make_venv "$python"
     say "installing moodring into $venv; this takes a few minutes once"
-    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --progress-bar off \
-        --constraint "$root/scripts/constraints.txt" --editable "$requirement" >&2 ||
-        fail "pip could not install moodring; a network connection is needed the first time"
+    pip_install --editable "$requirement"
+    # the large model's ear: only its weights are read, so TensorFlow, which it asks for, is left out
+    [ "$kind" = run ] || pip_install --no-deps musicnn
     printf '%s\n' "$wanted" >"$stamp"
 }
