@@ -13,7 +13,7 @@ MEMORY = 120
 """Frames (60 s) that the summary looks back over."""
 
 
-def default_network(window: int = 20, ear_columns: int = 0, ear_std: bool = False) -> NetworkParameters:
+def default_network(window: int = 20, ear_columns: int = 0, small: bool = False) -> NetworkParameters:
     """Return the network of the bundled checkpoints.
 
     Parameters
@@ -22,8 +22,9 @@ def default_network(window: int = 20, ear_columns: int = 0, ear_std: bool = Fals
         Frames that the CRNN hears at once.
     ear_columns : int
         Outputs of the ear.
-    ear_std : bool
-        Whether their standard deviations tell something: those of an ear that pools over seconds do not.
+    small : bool
+        For the default's ear: with its columns' standard deviations, which tell nothing of an ear that pools over
+        seconds, and fewer hidden units, so that all weights together stay below 300 thousand.
 
     Returns
     -------
@@ -33,11 +34,11 @@ def default_network(window: int = 20, ear_columns: int = 0, ear_std: bool = Fals
         window=window,
         memory=max(window, MEMORY),
         ear_columns=ear_columns,
-        ear_std=ear_std,
+        ear_std=small,
         split_planes=True,
         members=3,
-        summary_units=32,
-        spread_units=32,
+        summary_units=24 if small else 32,
+        spread_units=16 if small else 32,
         crnn=CRNNParameters(dropout=0.35),
     )
 

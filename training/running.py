@@ -92,7 +92,7 @@ def run_training(
     parameters = default_network(
         window,
         ear_columns=0 if ear is None else ear.shape.outputs,
-        ear_std=ear is not None and ear.shape.span == 1,
+        small=isinstance(ear, DistilledListener),
     )
     torch.set_num_threads(1)
     with progress_bar(console) as progress:
