@@ -80,6 +80,12 @@ def run_cross_validation(
     """
     if options.plots is not None:
         require_matplotlib()
+    # what would fail after hours of training fails now
+    for written in (options.tracks, options.markdown, options.json):
+        if written is not None and not written.parent.is_dir():
+            raise DataError(f'there is no folder "{written.parent}" to write to')
+    for other in options.against:
+        read_tracks(other)
     console = Console()
     checkpoint = load_checkpoint(path)
     workspace = Workspace.open(folder, jobs, console)

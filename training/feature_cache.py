@@ -99,6 +99,10 @@ class ExtractorCache:
             digest.update(f"{RENDER_GAIN} {_hash_sound_font(self.sound_font)}".encode())
         return self.folder / f"{digest.hexdigest()[:40]}.npy"
 
+    def is_kept(self, source: Path) -> bool:
+        """Whether `load` has nothing to compute."""
+        return self.path(source).is_file()
+
     def load(self, source: Path) -> FloatArray:
         """Return the features of a file, computing and keeping them if need be.
 
@@ -176,7 +180,7 @@ class ExtractorCache:
         DataError
             If a process was killed.
         """
-        missing = [clip.source for clip in clips if not (clip.source.is_file() and self.path(clip.source).is_file())]
+        missing = [clip.source for clip in clips if not (clip.source.is_file() and self.is_kept(clip.source))]
         heard(len(clips) - len(missing))
         if jobs > 1 and len(missing) > 1:
             return self._compute(missing, jobs, heard)
@@ -302,16 +306,9 @@ class FeatureCache(ExtractorCache):
         features = super().load(source)
         return features if self.of_ear is None else np.concatenate([features, self.of_ear.load(source)], axis=1)
 
-    def fill(
-        self, clips: Sequence[Clip], jobs: int = 1, heard: Callable[[int], None] = lambda _: None
-    ) -> dict[Path, DataError]:
-        """Compute what is missing in parallel; see `ExtractorCache.fill`."""
-        if self.of_ear is None:
-            return super().fill(clips, jobs, heard)
-        failures = super().fill(clips, jobs)
-        good = [clip for clip in clips if clip.source not in failures]
-        heard(len(clips) - len(good))
-        return failures | self.of_ear.fill(good, jobs, heard)
+    def is_kept(self, source: Path) -> bool:
+        """Whether there are the features, and what the ear says."""
+        return super().is_kept(source) and (self.of_ear is None or self.of_ear.is_kept(source))
 
     @property
     def frontend(self) -> Frontend:

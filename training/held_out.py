@@ -108,7 +108,7 @@ def calibrate(
     Returns
     -------
     list of float
-        For valence and arousal; see `training.calibration.spread_scale`.
+        For valence and arousal; see `training.calibration.spread_scale`. Ones if nothing is left to train on.
     """
 
     def is_left_out(clip: Clip) -> bool:
@@ -117,6 +117,8 @@ def calibrate(
     samplers = material.samplers(
         list(recipe.windows_per_step), lambda clip: is_for_training(clip) and not is_left_out(clip)
     )
+    if not samplers:
+        return [1.0, 1.0]
     trained = train(samplers, material.parameters, network, recipe, seed, stepped, not_music=material.not_music)
     factors: list[float] = spread_scale(material.tracks(trained, is_left_out), material.clips).tolist()
     return factors

@@ -72,16 +72,21 @@ class WindowSampler:
         Parameters
         ----------
         shortest, longest : int
-            The answer lies between them, unless all clips are shorter.
+            The answer lies between them.
         generator : torch.Generator
 
         Returns
         -------
         int
+
+        Raises
+        ------
+        ValueError
+            If no clip has `shortest` frames.
         """
         weights = torch.where(self._lengths >= shortest, self._weights, torch.zeros_like(self._weights))
         if not weights.sum() > 0:
-            return min(shortest, int(self._lengths.max()))
+            raise ValueError(f"no clip has {shortest} frames")
         length = int(self._lengths[torch.multinomial(weights, 1, generator=generator)])
         end = int(torch.randint(shortest, length + 1, (1,), generator=generator))
         return min(end, longest)

@@ -88,7 +88,7 @@ def train(
     counts = {name: recipe.windows_per_step[name] for name in samplers if recipe.windows_per_step.get(name, 0) > 0}
     if not counts:
         raise DataError(f"nothing to train on: the recipe takes no windows from {', '.join(samplers) or 'nothing'}")
-    if not_music is not None:
+    if not_music is not None and recipe.not_music_windows > 0:
         samplers = {**samplers, NOT_MUSIC: not_music}
         counts[NOT_MUSIC] = recipe.not_music_windows
     torch.manual_seed(seed)
@@ -99,16 +99,14 @@ def train(
         return augment(histories, features, recipe.equaliser, recipe.noise_share, generator), labels
 
     trained = EmotionNetwork(features, network)
-    try:
-        trained.set_standardisation(
-            [
-                draw(name, samplers[name].draw_length(network.window, network.history, generator))[0]
-                for _ in range(_STANDARDISATION_ROUNDS)
-                for name in counts
-            ]
-        )
-    except ValueError as error:
-        raise DataError(f"a data set is too short for the window: {error}") from error
+    histories = []
+    for name in [*counts] * _STANDARDISATION_ROUNDS:
+        try:
+            length = samplers[name].draw_length(network.window, network.history, generator)
+        except ValueError as error:
+            raise DataError(f"{name} is too short for the window: {error}; train with a shorter --window") from error
+        histories.append(draw(name, length)[0])
+    trained.set_standardisation(histories)
     optimiser = _optimiser(trained, recipe)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
     averaged = copy.deepcopy(trained).eval()
