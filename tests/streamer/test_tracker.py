@@ -15,6 +15,7 @@ from streamer.offline import track
 from streamer.samples import Samples
 from streamer.source import Block, SourceError
 from streamer.tracker import Tracker, TrackerError
+from tests.streamer.hearing import hearing_checkpoint
 
 
 class Recorder:
@@ -96,6 +97,41 @@ def test_many_streams_in_one_batch_do_not_mix(checkpoint: Checkpoint, piece: np.
         assert [estimate.sequence for estimate in heard] == list(range(24))
         for estimate, expected in zip(heard, _offline(checkpoint, part, 44100), strict=True):
             assert estimate.valence == pytest.approx(expected.valence, abs=1e-5)
+
+
+def test_an_ear_hears_live_what_it_hears_offline(piece: np.ndarray) -> None:
+    hearing = hearing_checkpoint()
+    recorder = Recorder()
+    tracker = Tracker(hearing, recorder.publish)
+    parts = {f"s{i}": piece[i * 44100 * 9 :][: 44100 * 10] for i in range(3)}
+    streams = [
+        LiveStream(name, Samples(name, part, 44100), tracker, recorder, hearing.frontend.parameters, paced=False)
+        for name, part in parts.items()
+    ]
+    for live in streams:
+        live.start()
+    assert all(live.join(60) for live in streams)
+    tracker.close()
+    for name, part in parts.items():
+        heard = [estimate for estimate in recorder.estimates if estimate.stream == name]
+        assert len(heard) == 20
+        for estimate, expected in zip(heard, _offline(hearing, part, 44100), strict=True):
+            assert estimate.valence == pytest.approx(expected.valence, abs=1e-4)
+            assert estimate.arousal_std == pytest.approx(expected.arousal_std, abs=1e-4)
+
+
+def test_numbers_that_are_none_stop_the_tracker(piece: np.ndarray) -> None:
+    broken = hearing_checkpoint()
+    assert broken.network.spread is not None
+    broken.network.spread.scale.fill_(float("nan"))
+    recorder = Recorder()
+    tracker = Tracker(broken, recorder.publish)
+    live = LiveStream("a", Samples("a", piece[:44100], 44100), tracker, recorder, broken.frontend.parameters, False)
+    live.start()
+    assert live.join(30)
+    tracker.close()
+    assert recorder.estimates == []
+    assert "gives values that are not numbers" in recorder.statuses[-1][3]
 
 
 def test_real_time_follows_the_sample_counter(checkpoint: Checkpoint, piece: np.ndarray) -> None:

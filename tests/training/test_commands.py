@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,15 @@ from click.testing import CliRunner, Result
 
 from model.checkpoint import load_checkpoint
 from model.errors import MoodringError
+from model.network import EmotionNetwork
+from tests.model.ears_for_tests import tiny_ear
 from tests.training.conftest import write_table
 from training import commands
+from training.tracks import read_tracks
 
 
-def run(command: str, *arguments: object) -> Result:
-    result = CliRunner().invoke(getattr(commands, command), [str(a) for a in arguments])
+def run(command: object, *arguments: object) -> Result:
+    result = CliRunner().invoke(getattr(commands, str(command)), [str(a) for a in arguments])
     assert result.exception is None or isinstance(result.exception, MoodringError | SystemExit), result.exception
     return result
 
@@ -109,11 +113,106 @@ def test_what_cannot_be_trained_on_is_one_line(tiny_data: Path, tmp_path: Path) 
 
 def test_what_cannot_be_measured_is_one_line(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
     assert "no checkpoint file" in line(run("evaluate", tmp_path / "none", "--data", tiny_data))
-    assert "a lag of 5 s" in line(run("evaluate", trained, "--data", tiny_data, "--lag", 5))
+    assert "a lag of 70 s" in line(run("evaluate", trained, "--data", tiny_data, "--lag", 70))
     message = line(
         run("evaluate", trained, "--data", tiny_data, "--cache", trained.parent / "c", "--json", tmp_path / "n" / "f")
     )
     assert "cannot write" in message
+
+
+def test_a_cross_validation_writes_what_it_is_asked_for_and_is_read_back(
+    trained: Path, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    tracks, markdown, figures, plots = (tmp_path / name for name in ("t.safetensors", "f.md", "f.json", "plots"))
+    common = ["evaluate", trained, "--data", tiny_data, "--cross-validate", "--cache", trained.parent / "c"]
+    common += ["--tracks", tracks, "--jobs", 1]
+    asked = ["--markdown", markdown, "--json", figures, "--plots", plots]
+    first = run(*common, "--steps", 3, *asked)
+    assert first.exit_code == 0, first.output
+    said, notes = read_tracks(tracks)
+    assert notes["recipe"]["steps"] == 3
+    assert len(said["own music"]) == 24
+    assert all(track.stds is not None for track in said["own music"].values())
+    assert "own music" in markdown.read_text()
+    assert json.loads(figures.read_text())["model"] == "mine"
+    assert list(plots.glob("*.png"))
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("training.cross_running.cross_validate", refuse)
+    written = markdown.read_bytes()
+    markdown.unlink()
+    again = run(*common, "--steps", 3, "--markdown", markdown, "--against", tracks)
+    assert again.exit_code == 0, again.output
+    assert markdown.read_bytes().startswith(written[:200])
+
+    assert "is of another model, recipe or labels; remove it" in line(run(*common, "--steps", 4))
+    assert "is of another model, recipe or labels; remove it" in line(run(*common, "--steps", 3, "--seed", 1))
+
+
+def test_what_would_fail_after_training_fails_before(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
+    common = ["evaluate", trained, "--data", tiny_data, "--cross-validate", "--cache", tmp_path / "c"]
+    for option in ("--tracks", "--markdown", "--json"):
+        assert "there is no folder" in line(run(*common, option, tmp_path / "none" / "a"))
+    assert "there is no file of tracks" in line(run(*common, "--against", tmp_path / "none"))
+    (tmp_path / "t").write_bytes(b"no tracks")
+    assert "truncated or no file of tracks" in line(run(*common, "--tracks", tmp_path / "t"))
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--cross-validate", "--lag", 1], "do not go with --cross-validate"),
+        (["--cross-validate", "--baseline"], "do not go with --cross-validate"),
+        (["--steps", 3], "--steps is for --cross-validate"),
+    ],
+)
+def test_options_that_do_not_go_together(tiny_data: Path, options: list[object], message: str) -> None:
+    result = run("evaluate", "--data", tiny_data, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_held_out_clips_get_tracks_tables_and_plots(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    arguments = ["--data", tiny_data, "--cache", trained.parent / "c", "--tracks", tmp_path / "t.safetensors"]
+    result = run("evaluate", trained, *arguments, "--markdown", tmp_path / "f.md", "--plots", tmp_path / "plots")
+    assert result.exit_code == 0, result.output
+    said, notes = read_tracks(tmp_path / "t.safetensors")
+    assert notes["clips"] == "evaluation"
+    assert 0 < len(said["own music"]) < 24
+    assert (tmp_path / "f.md").read_text()
+    assert list((tmp_path / "plots").iterdir())
+
+
+def test_an_ear_comes_from_another_checkpoint(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
+    teacher = load_checkpoint(trained)
+    teacher.ear = tiny_ear()
+    columns = teacher.ear.shape.outputs
+    parameters = replace(teacher.network.network_parameters, ear_columns=columns)
+    teacher.network = EmotionNetwork(teacher.frontend.parameters, parameters)
+    teacher.save(tmp_path / "teacher.safetensors")
+    hearing = tmp_path / "hearing.safetensors"
+    arguments = ["--data", tiny_data, "--cache", trained.parent / "c", "--jobs", 1]
+    short = ["--window", 10, "--steps", 3]
+    result = run("train", *arguments, "-o", hearing, "--ear", tmp_path / "teacher.safetensors", *short)
+    assert result.exit_code == 0, result.output
+    checkpoint = load_checkpoint(hearing)
+    assert checkpoint.ear is not None
+    assert checkpoint.ear.digest() == teacher.ear.digest()
+    assert run("evaluate", hearing, *arguments).exit_code == 0
+    assert "has no ear; choose none, musicnn" in line(
+        run("train", *arguments, "-o", tmp_path / "x.safetensors", "--ear", trained, *short)
+    )
+
+
+def test_a_window_that_no_clip_fills_is_one_line(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", tiny_data, "--cache", trained.parent / "c", "--jobs", 1, "--window", 40, "--steps", 3]
+    message = line(run("train", *arguments, "-o", tmp_path / "x.safetensors"))
+    assert "own music is too short for the window: no clip has 40 frames" in message
 
 
 def test_the_commands_load_nothing_heavy() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from model.features import FloatArray, Frontend
+from tests.model.ears_for_tests import RememberingEar, sounds, tiny_ear
 from training.clips import EVALUATION, Clip, StaticLabels
-from training.feature_cache import ExtractorCache, FeatureCache, FrontendExtractor
+from training.feature_cache import EarExtractor, ExtractorCache, FeatureCache, FrontendExtractor
 from training.tables import DataError
 
 
@@ -82,3 +84,39 @@ def test_the_frontends_files_keep_their_names(tmp_path: Path, frontend: Frontend
     assert cache.frontend is frontend
     digest = hashlib.sha256(FrontendExtractor(frontend).key + hashlib.sha256(b"1").hexdigest().encode())
     assert cache.path(clip.source) == tmp_path / f"{digest.hexdigest()[:40]}.npy"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_an_ear_says_stands_behind_the_features_and_is_kept_apart(
+    tmp_path: Path, frontend: Frontend, jobs: int
+) -> None:
+    clips = clips_of(tmp_path, dict.fromkeys(("a.wav", "b.wav"), b""))
+    for number, clip in enumerate(clips):
+        soundfile.write(clip.source, sounds(3 + number, number).ravel(), 22050, subtype="FLOAT")
+    plain = FeatureCache(tmp_path / "cache", frontend)
+    assert plain.ear is None
+    plain.load(clips[0].source)
+    ear = tiny_ear()
+    cache = FeatureCache(tmp_path / "cache", frontend, ear=ear)
+    assert cache.ear is ear
+    heard: list[int] = []
+    rows = cache.load_all(clips, jobs, heard.append)
+    assert sum(heard) == 2
+    assert len(heard) == 3  # none was ready, and then each as soon as it was
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+    for number, (clip, both) in enumerate(zip(clips, rows, strict=True)):
+        frames = sounds(3 + number, number)
+        np.testing.assert_array_equal(both[:, :140], plain.load(clip.source))
+        np.testing.assert_allclose(both[:, 140:], ear.hear(frames, [ear.memory()] * len(frames)), atol=1e-5)
+    assert not FeatureCache(tmp_path / "cache", frontend, ear=tiny_ear(1)).is_kept(clips[0].source)
+    heard.clear()
+    cache.load_all(clips, jobs, heard.append)
+    assert heard == [2]
+
+
+def test_a_long_file_is_heard_in_parts_as_a_whole(tmp_path: Path) -> None:
+    frames = np.tile(sounds(10, 1), (7, 1))
+    soundfile.write(tmp_path / "long.wav", frames.ravel(), 22050, subtype="FLOAT")
+    ear = RememberingEar()
+    said = EarExtractor(ear)(tmp_path / "long.wav", tmp_path)
+    np.testing.assert_allclose(said, ear.hear(frames, [ear.memory()] * 70), atol=1e-5)

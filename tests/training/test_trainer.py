@@ -9,9 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
-from model.crnn import CRNN, CRNNParameters, LinearPath
+from model.crnn import CRNN, CRNNParameters
 from model.features import FeatureParameters
 from model.network import EmotionNetwork
 from training.augmentation import augment
@@ -77,7 +76,7 @@ def test_a_resumed_training_equals_one_that_was_not_interrupted(tmp_path: Path) 
 def test_members_stay_separate_while_they_learn() -> None:
     network = train(samplers(), PARAMETERS, default_network(), RECIPE)
     assert not network.training
-    columns = len(network.input_mean)
+    columns = len(network.standardisation.mean)
     inputs = torch.randn(2, 20, columns)
     before = network.crnn(inputs)
     filters = network.network_parameters.crnn.conv_filters
@@ -113,37 +112,72 @@ def test_one_member_equals_a_bidirectional_gru_of_its_own() -> None:
     torch.testing.assert_close(alone(inputs)[:, :, 0], several(inputs)[:, :, 1])
 
 
-def test_the_linear_path_starts_at_nothing_and_learns() -> None:
-    torch.manual_seed(0)
-    alone = CRNN(10, CRNNParameters(), members=2).eval()
-    torch.manual_seed(0)
-    both = CRNN(10, CRNNParameters(), members=2, linear_path=True).eval()
-    inputs = torch.randn(3, 7, 10)
-    assert torch.equal(alone(inputs), both(inputs))
+def test_all_paths_learn() -> None:
+    untrained = EmotionNetwork(PARAMETERS, default_network())
     trained = train(samplers(), PARAMETERS, default_network(), RECIPE)
-    assert trained.crnn.linear_path is not None
-    assert trained.crnn.linear_path.linear.weight.abs().sum() > 0
+    assert trained.summary is not None
+    assert trained.spread is not None
+    assert untrained.summary is not None
+    assert untrained.summary.linear.weight.abs().sum() == 0
+    assert trained.summary.linear.weight.abs().sum() > 0
+    assert trained.spread.output.weight.abs().sum() > 0
+    assert torch.equal(trained.spread.scale, torch.ones(2))
 
 
-def test_the_linear_path_is_linear_in_the_mean_and_the_standard_deviation() -> None:
-    path = LinearPath(2, 3).eval()
-    nn.init.normal_(path.linear.weight)
-    x = torch.randn(400, 20, 3) * torch.tensor([1.0, 2.0, 3.0]) + 5
-    path.set_standardisation(x)
-    statistics = torch.cat([x.mean(dim=1), x.std(dim=1, correction=0)], dim=1)
-    standardised = (statistics - statistics.mean(dim=0)) / statistics.std(dim=0)
-    expected = torch.einsum("bi,mio->bmo", standardised, path.linear.weight)
-    torch.testing.assert_close(path(x)[:, 0], expected, atol=1e-3, rtol=1e-3)
-    assert path(x[:, :1]).isfinite().all()
+def test_an_ear_is_learned_from() -> None:
+    """Nothing but the ear's only column tells excited clips from calm ones."""
+    random = np.random.default_rng(0)
+    labels = [StaticLabels(0.6 * sign, 0.6 * sign) for sign in (-1, 1) for _ in range(4)]
+    features = [
+        np.concatenate([rows, random.normal(label.arousal, 0.1, (len(rows), 1))], axis=1, dtype=np.float32)
+        for rows, label in zip(random_features([30] * 8), labels, strict=True)
+    ]
+    sampler = {"pairs": WindowSampler(clips_of(labels), features, 0.5)}
+    recipe = replace(RECIPE, steps=60, summary_rate=2e-2)
+    network = train(sampler, PARAMETERS, default_network(ear_columns=1), recipe)
+    values, _ = network.estimate(torch.from_numpy(np.stack(features)))
+    assert (torch.sign(values) == torch.tensor([[label.valence] * 2 for label in labels]).sign()).all()
 
 
-def test_the_linear_path_can_learn_from_windows_that_do_not_move() -> None:
-    path = LinearPath(1, 3)
-    x = torch.zeros(2, 5, 3, requires_grad=True)
-    nn.init.ones_(path.linear.weight)
-    torch.autograd.backward(path(x).sum())
-    assert x.grad is not None
-    assert x.grad.isfinite().all()
+def test_what_is_not_music_is_less_sure() -> None:
+    odd = [rows + np.float32(40) * (np.arange(PARAMETERS.feature_count) % 2) for rows in random_features([40] * 3, 7)]
+    labels = [StaticLabels(0.0, 0.0) for _ in odd]
+    clips = clips_of(labels)
+    music = {"pairs": samplers()["pairs"]}
+    recipe = replace(RECIPE, steps=80, summary_rate=2e-2)
+    network = train(music, PARAMETERS, default_network(), recipe, not_music=WindowSampler(clips, odd, 0.5))
+    heard = torch.from_numpy(np.stack(random_features([40, 40], 3)))
+    stds = [network.estimate(rows)[1] for rows in (heard, torch.from_numpy(np.stack(odd)))]
+    assert stds[0] is not None
+    assert stds[1] is not None
+    assert stds[1].mean() > 1.3 * stds[0].mean()
+
+
+def test_a_recipe_may_leave_out_what_is_not_music() -> None:
+    recipe = replace(RECIPE, steps=2, not_music_windows=0)
+    plain = train(samplers(), PARAMETERS, default_network(), recipe).state_dict()
+    given = train(samplers(), PARAMETERS, default_network(), recipe, not_music=samplers()["pairs"]).state_dict()
+    assert all(torch.equal(plain[key], given[key]) for key in plain)
+
+
+@given(st.integers(0, 1000), st.integers(1, 30), st.integers(1, 60))
+def test_drawn_lengths_are_those_of_streams_that_were_heard_so_long(seed: int, shortest: int, more: int) -> None:
+    lengths = [12, 30, 45]
+    labels = [StaticLabels(0, 0)] * 3
+    sampler = WindowSampler(clips_of(labels), [np.zeros((n, 1), np.float32) for n in lengths], 0.5)
+    generator = torch.Generator().manual_seed(seed)
+    length = sampler.draw_length(shortest, shortest + more, generator)
+    assert shortest <= length <= min(shortest + more, 45)
+    features, _ = sampler.draw(3, length, generator)
+    assert features.shape == (3, length, 1)
+
+
+def test_all_lengths_are_drawn() -> None:
+    sampler = WindowSampler(clips_of([StaticLabels(0, 0)]), [np.zeros((12, 1), np.float32)], 0.5)
+    generator = torch.Generator().manual_seed(0)
+    assert {sampler.draw_length(5, 10, generator) for _ in range(200)} == set(range(5, 11))
+    with pytest.raises(ValueError, match="no clip has 13 frames"):
+        sampler.draw_length(13, 20, generator)
 
 
 def test_nothing_to_train_on_and_clips_that_are_too_short_are_errors() -> None:
@@ -204,20 +238,21 @@ def test_noise_raises_bands_to_its_floor_and_evens_them_out() -> None:
 
 
 def test_tracking_is_the_streaming_computation() -> None:
-    network = EmotionNetwork(PARAMETERS, default_network()).eval()
+    network = EmotionNetwork(PARAMETERS, replace(default_network(), memory=24)).eval()
+    assert network.network_parameters.history == 24
     features = random_features([27, 9])
 
     def estimate(windows: np.ndarray, lag: int) -> np.ndarray:
         with torch.inference_mode():
-            return network.estimate(torch.from_numpy(windows), lag).numpy()
+            return network.estimate(torch.from_numpy(windows), lag)[0].numpy()
 
-    for rows, tracked in zip(features, track(estimate, features, 20), strict=True):
-        one_by_one = [estimate(rows[max(0, i - 19) : i + 1][np.newaxis], 0)[0] for i in range(len(rows))]
+    for rows, tracked in zip(features, track(estimate, features, 24), strict=True):
+        one_by_one = [estimate(rows[max(0, i - 23) : i + 1][np.newaxis], 0)[0] for i in range(len(rows))]
         np.testing.assert_allclose(tracked, one_by_one, atol=1e-5)
 
-    late = track(estimate, features[:1], 20, lag=3)[0]
+    late = track(estimate, features[:1], 24, lag=3)[0]
     np.testing.assert_allclose(late[4], estimate(features[0][np.newaxis, :8], 3)[0], atol=1e-5)
-    np.testing.assert_allclose(late[26], estimate(features[0][np.newaxis, 7:27], 0)[0], atol=1e-5)
+    np.testing.assert_allclose(late[26], estimate(features[0][np.newaxis, 3:27], 0)[0], atol=1e-5)
 
 
 LOGCHROMA = st.integers(0, 2**31).map(
@@ -243,4 +278,5 @@ def test_estimates_ignore_gain(seed: int, gain: float) -> None:
     louder = features.clone()
     for name in ("logmel_mean", "logchroma"):
         louder[..., PARAMETERS.columns[name]] += gain
-    torch.testing.assert_close(network.estimate(louder), network.estimate(features), atol=1e-4, rtol=1e-3)
+    for one, other in zip(network.estimate(louder), network.estimate(features), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
