@@ -109,7 +109,7 @@ def run_cross_validation(
         features = FeatureCache(
             cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT, checkpoint.ear
         )
-        material = workspace.material(features)
+        material = workspace.material(features, parameters.window)
         torch.set_num_threads(1)
         with progress_bar(console) as progress:
             task = progress.add_task("folds", total=FOLDS)

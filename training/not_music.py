@@ -24,7 +24,9 @@ _LEVELS = (-35.0, -12.0)
 Samples = NDArray[np.float64]
 
 
-def not_music_features(frontend: Frontend, ear: Ear | None, seed: int = 0, clips_per_kind: int = 6) -> list[FloatArray]:
+def not_music_features(
+    frontend: Frontend, ear: Ear | None, seed: int = 0, clips_per_kind: int = 6, shortest: int = 0
+) -> list[FloatArray]:
     """Return the rows that a network takes of clips that are not music.
 
     Parameters
@@ -36,13 +38,15 @@ def not_music_features(frontend: Frontend, ear: Ear | None, seed: int = 0, clips
         What the sounds follow from.
     clips_per_kind : int
         Clips of each kind of sound.
+    shortest : int
+        Frames that each has at least; `CLIP_SECONDS` long otherwise.
 
     Returns
     -------
     list of ndarray of float32, shape (frames, feature_count + ear_columns)
     """
     rows = []
-    for clip in not_music(frontend.parameters, seed, clips_per_kind):
+    for clip in not_music(frontend.parameters, seed, clips_per_kind, shortest):
         features = frontend(clip)
         if ear is not None:
             memory = ear.memory()
@@ -51,11 +55,13 @@ def not_music_features(frontend: Frontend, ear: Ear | None, seed: int = 0, clips
     return rows
 
 
-def not_music(parameters: FeatureParameters, seed: int = 0, clips_per_kind: int = 6) -> list[FloatArray]:
+def not_music(
+    parameters: FeatureParameters, seed: int = 0, clips_per_kind: int = 6, shortest: int = 0
+) -> list[FloatArray]:
     """Return frames of clips that are not music, each of shape (frames, frame_length), full scale at ±1."""
     rng = np.random.default_rng(seed)
     length = parameters.frame_length
-    count = round(CLIP_SECONDS / parameters.frame_duration)
+    count = max(round(CLIP_SECONDS / parameters.frame_duration), shortest)
     clips = []
     for kind in _KINDS:
         for _ in range(clips_per_kind):

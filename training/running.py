@@ -87,7 +87,7 @@ def run_training(
     else:
         ear = find_ear(ear_name)
     features = FeatureCache(cache or default_folder(), frontend, sound_font or SOUND_FONT, ear)
-    material = workspace.material(features, list(chosen))
+    material = workspace.material(features, window, list(chosen))
     samplers = material.samplers(list(chosen), is_for_training)
     parameters = default_network(
         window,

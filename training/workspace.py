@@ -86,13 +86,26 @@ class Workspace:
             task = progress.add_task(f"features of {name}", total=len(clips))
             return cache.load_all(clips, self.jobs, lambda count: progress.advance(task, count))
 
-    def material(self, cache: FeatureCache, names: Sequence[str] | None = None) -> Material:
-        """Return clips of data sets (of all, if no names are given) with their rows, and sounds that are not music."""
+    def material(self, cache: FeatureCache, window: int, names: Sequence[str] | None = None) -> Material:
+        """Return clips with their rows, and sounds that are not music.
+
+        Parameters
+        ----------
+        cache : FeatureCache
+        window : int
+            Frames that are needed of the sounds.
+        names : sequence of str, optional
+            Data sets; all if not given.
+
+        Returns
+        -------
+        Material
+        """
         chosen = {name: clips for name, clips in self.clips.items() if names is None or name in names}
         parameters = cache.frontend.parameters
         with progress_bar(self.console) as progress:
             progress.add_task("features of what is not music", total=None)
-            rows = not_music_features(cache.frontend, cache.ear)
+            rows = not_music_features(cache.frontend, cache.ear, shortest=window)
         labels = StaticLabels(0.0, 0.0)
         silent = [Clip(NOT_MUSIC, str(i), str(i), Path(), DEVELOPMENT, labels) for i in range(len(rows))]
         return Material(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model.checkpoint import METADATA_KEY, Checkpoint, CheckpointError, default_checkpoint_path, load_checkpoint
+from model.checkpoint import METADATA_KEY, Checkpoint, CheckpointError, bundled_checkpoint_path, load_checkpoint
 from tests.conftest import Outcome
 
 
@@ -28,24 +28,28 @@ def _write(path: Path, header: dict[str, object], data: bytes) -> Path:
 
 
 def _with_metadata(path: Path, change: Callable[[dict], None]) -> Path:
-    header, data = _header(default_checkpoint_path())
+    header, data = _header(bundled_checkpoint_path())
     metadata = json.loads(header["__metadata__"][METADATA_KEY])  # type: ignore[index]
     change(metadata)
     header["__metadata__"] = {METADATA_KEY: json.dumps(metadata)}
     return _write(path, header, data)
 
 
+def columns_of(checkpoint: Checkpoint) -> int:
+    return checkpoint.frontend.parameters.feature_count + checkpoint.network.network_parameters.ear_columns
+
+
 def test_saving_and_loading_changes_nothing(checkpoint: Checkpoint, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "copy.safetensors")
     copy = load_checkpoint(tmp_path / "copy.safetensors")
-    windows = np.random.default_rng(0).normal(-30, 10, (3, 20, 140)).astype(np.float32)
+    windows = np.random.default_rng(0).normal(-30, 10, (3, 20, columns_of(checkpoint))).astype(np.float32)
     np.testing.assert_array_equal(copy.estimate(windows), checkpoint.estimate(windows))
     assert (copy.name, copy.training, copy.metrics) == (checkpoint.name, checkpoint.training, checkpoint.metrics)
     assert not list(tmp_path.glob(".*"))
 
 
 def test_estimates_stay_in_their_range(checkpoint: Checkpoint) -> None:
-    extreme = np.random.default_rng(0).uniform(-200, 200, (50, 20, 140)).astype(np.float32)
+    extreme = np.random.default_rng(0).uniform(-200, 200, (50, 20, columns_of(checkpoint))).astype(np.float32)
     estimates = checkpoint.estimate(extreme)
     assert np.isfinite(estimates).all()
     assert np.abs(estimates).max() <= 1
@@ -54,7 +58,9 @@ def test_estimates_stay_in_their_range(checkpoint: Checkpoint) -> None:
 def test_a_quieter_copy_sounds_alike(checkpoint: Checkpoint, piece: np.ndarray) -> None:
     mono = piece.mean(axis=1)[::2]
     frames = mono[: len(mono) // 11025 * 11025].reshape(-1, 11025).astype(np.float32)
-    rows, quiet_rows = checkpoint.frontend(frames), checkpoint.frontend(frames * np.float32(0.1))
+    rows, quiet_rows = (
+        checkpoint.features(frames * gain, [checkpoint.memory()] * len(frames)) for gain in np.float32([1, 0.1])
+    )
     windows, quiet_windows = (
         np.stack([features[i : i + 20] for i in range(0, len(features) - 20, 5)]) for features in (rows, quiet_rows)
     )
@@ -64,14 +70,14 @@ def test_a_quieter_copy_sounds_alike(checkpoint: Checkpoint, piece: np.ndarray) 
 
 @pytest.mark.parametrize("lag", [0, 1, 5, 19])
 def test_every_lag_within_the_window_works(checkpoint: Checkpoint, lag: int) -> None:
-    windows = np.random.default_rng(0).normal(-30, 10, (2, 20, 140)).astype(np.float32)
+    windows = np.random.default_rng(0).normal(-30, 10, (2, 20, columns_of(checkpoint))).astype(np.float32)
     assert checkpoint.estimate(windows, lag).shape == (2, 2)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 8, 100, 5000, 500_000])
 def test_truncated(moodring: Callable[..., Outcome], tmp_path: Path, song: Path, kept: int) -> None:
     path = tmp_path / "cut.safetensors"
-    path.write_bytes(default_checkpoint_path().read_bytes()[:kept])
+    path.write_bytes(bundled_checkpoint_path().read_bytes()[:kept])
     outcome = moodring("annotate", song, "--model", path)
     assert outcome.status == 1
     assert outcome.errors.strip() == (
@@ -86,7 +92,7 @@ def test_another_version(tmp_path: Path) -> None:
 
 
 def test_somebody_elses_safetensors_file(tmp_path: Path) -> None:
-    header, data = _header(default_checkpoint_path())
+    header, data = _header(bundled_checkpoint_path())
     del header["__metadata__"]
     with pytest.raises(CheckpointError, match="not a moodring checkpoint"):
         load_checkpoint(_write(tmp_path / "other.safetensors", header, data))
@@ -129,7 +135,7 @@ def test_saving_where_nobody_may_write(checkpoint: Checkpoint, tmp_path: Path) -
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 20_000), value=st.integers(0, 255))
 def test_a_flipped_byte_is_refused_or_harmless(tmp_path: Path, position: int, value: int) -> None:
-    content = bytearray(default_checkpoint_path().read_bytes())
+    content = bytearray(bundled_checkpoint_path().read_bytes())
     content[position] = value
     path = tmp_path / "flipped.safetensors"
     path.write_bytes(content)

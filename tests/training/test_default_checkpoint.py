@@ -29,7 +29,7 @@ def checkpoint() -> Checkpoint:
 @pytest.fixture(scope="module")
 def measure(labelled_music: Path, checkpoint: Checkpoint) -> Measure:
     workspace = Workspace.open(labelled_music, os.cpu_count() or 1, Console(quiet=True))
-    cache = FeatureCache(default_folder(), checkpoint.frontend)
+    cache = FeatureCache(default_folder(), checkpoint.frontend, ear=checkpoint.ear)
 
     def measure_one(name: str) -> Figures:
         if name not in workspace.clips:
@@ -53,34 +53,17 @@ def measure(labelled_music: Path, checkpoint: Checkpoint) -> Measure:
 
 def test_piano_it_has_never_heard(measure: Measure) -> None:
     valence, arousal = measure("vgmidi")["CCC"]
-    assert valence >= 0.35
-    assert arousal >= 0.60
+    assert valence >= 0.50
+    assert arousal >= 0.72
 
 
 def test_recordings_with_votes(measure: Measure) -> None:
     valence, arousal = measure("emotify")["r"]
-    assert valence >= 0.42
-    assert arousal >= 0.60
-
-
-@pytest.mark.xfail(reason="valence on Emotify is the model's weak side (MODEL_CARD.md)", strict=True)
-def test_valence_of_recordings_with_votes_is_what_we_aim_at(measure: Measure) -> None:
-    assert measure("emotify")["r"][0] >= 0.45
+    assert valence >= 0.45
+    assert arousal >= 0.75
 
 
 def test_recordings_of_artists_it_has_never_heard(measure: Measure) -> None:
     valence, arousal = measure("4q")["AUC"]
-    assert valence >= 0.72
-    assert arousal >= 0.86
-
-
-def test_its_size_and_its_indifference_to_gain(labelled_music: Path, checkpoint: Checkpoint) -> None:
-    assert sum(p.numel() for p in checkpoint.network.parameters()) <= 300_000
-    source = next(iter(sorted((labelled_music / "4q" / "audio").glob("*.opus"))), None)
-    if source is None:
-        pytest.skip(f"no 4q in {labelled_music}")
-    frames = audio.read_frames(source, checkpoint.frontend.parameters)[:20]
-    full, soft = (
-        checkpoint.estimate(checkpoint.frontend(frames * g)[np.newaxis]) for g in (np.float32(1), np.float32(0.1))
-    )
-    np.testing.assert_allclose(soft, full, atol=0.03)
+    assert valence >= 0.75
+    assert arousal >= 0.90
