@@ -54,5 +54,31 @@ def augment(
     return torch.cat([with_noise, std, chroma, ear], dim=-1)
 
 
+def splice(histories: Tensor, window: int, share: float, generator: torch.Generator) -> Tensor:
+    """Let some streams have heard other music before, as when one song follows another.
+
+    Parameters
+    ----------
+    histories : Tensor, shape (batch, frames, columns)
+    window : int
+        Newest frames that stay as they are.
+    share : float
+        Share of the histories that begin with another's frames, up to a random frame before the window.
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor, of the shape of `histories`
+    """
+    batch, frames = histories.shape[:2]
+    if frames <= window or share == 0:
+        return histories
+    spliced = torch.rand(batch, generator=generator) < share
+    cuts = torch.randint(1, frames - window + 1, (batch,), generator=generator)
+    others = histories.roll(1, dims=0)
+    replaced = spliced[:, None] & (torch.arange(frames) < cuts[:, None])
+    return torch.where(replaced[..., None], others, histories)
+
+
 _NEPERS = 0.23025850929940458
 """ln(10) / 10: from dB to the natural logarithm of an energy."""

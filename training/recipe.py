@@ -74,6 +74,8 @@ class Recipe:
         Outputs this far from zero, on the right side, are good enough.
     equaliser, noise_share : float
         See `training.augmentation.augment`.
+    splice_share : float
+        Share of the histories that begin with other music; see `training.augmentation.splice`.
     averaging : float
         The network kept is the exponential average of the weights over the steps, which keeps this share of the
         old average in each.
@@ -95,6 +97,7 @@ class Recipe:
     sign_margin: float = 0.25
     equaliser: float = 3.0
     noise_share: float = 0.5
+    splice_share: float = 0.4
     averaging: float = 0.99
 
     def to_json(self) -> dict[str, Any]:

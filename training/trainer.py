@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.features import FeatureParameters
 from model.network import EmotionNetwork, NetworkParameters
-from training.augmentation import augment
+from training.augmentation import augment, splice
 from training.losses import pair_loss, sign_loss, spread_loss
 from training.not_music import NOT_MUSIC
 from training.recipe import Recipe
@@ -96,7 +96,8 @@ def train(
 
     def draw(name: str, length: int) -> tuple[Tensor, Tensor]:
         histories, labels = samplers[name].draw(counts[name], length, generator)
-        return augment(histories, features, recipe.equaliser, recipe.noise_share, generator), labels
+        augmented = augment(histories, features, recipe.equaliser, recipe.noise_share, generator)
+        return splice(augmented, network.window, recipe.splice_share, generator), labels
 
     trained = EmotionNetwork(features, network)
     histories = []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from model.crnn import CRNN, CRNNParameters
 from model.features import FeatureParameters
 from model.network import EmotionNetwork
-from training.augmentation import augment
+from training.augmentation import augment, splice
 from training.clips import DEVELOPMENT, Clip, DynamicLabels, SignLabels, StaticLabels
 from training.losses import pair_loss, sign_loss
 from training.recipe import Recipe, default_network
@@ -281,3 +281,19 @@ def test_estimates_ignore_gain(seed: int, gain: float) -> None:
         louder[..., PARAMETERS.columns[name]] += gain
     for one, other in zip(network.estimate(louder), network.estimate(features), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+@given(st.integers(0, 1000), st.integers(1, 40))
+def test_spliced_streams_heard_other_music_before_their_window(seed: int, frames: int) -> None:
+    window = 20
+    histories = torch.arange(6.0)[:, None, None].expand(6, frames, 3)
+    spliced = splice(histories, window, 0.5, torch.Generator().manual_seed(seed))
+    assert torch.equal(spliced[:, -window:], histories[:, -window:])
+    before = (torch.arange(6) - 1) % 6
+    for music, other, stream in zip(range(6), before, spliced[..., 0], strict=True):
+        own = stream == music
+        assert (own | (stream == other)).all()
+        assert (own.int().diff() >= 0).all()
+    if frames > window:
+        assert not torch.equal(splice(histories, window, 1.0, torch.Generator().manual_seed(seed)), histories)
+    assert splice(histories, window, 0.0, torch.Generator()) is histories
