@@ -182,7 +182,13 @@ class EmotionNetwork(nn.Module):
         self.standardisation.fit(torch.cat(inputs), _SMALLEST_INPUT_STD)
         if self.summary is not None:
             self.statistics_standardisation.fit(
-                torch.cat([self._raw_statistics(features) for features in histories]), _SMALLEST_STATISTIC_STD
+                torch.cat(
+                    [
+                        self._raw_statistics(features, self._standardised(self._window(features)))
+                        for features in histories
+                    ]
+                ),
+                _SMALLEST_STATISTIC_STD,
             )
 
     def statistics(self, features: Tensor) -> Tensor:
@@ -193,8 +199,9 @@ class EmotionNetwork(nn.Module):
         features : Tensor, shape (batch, frames, feature_count + ear_columns)
             The frames so far; those before `NetworkParameters.history` are not looked at.
         """
-        standardised: Tensor = self.statistics_standardisation(self._raw_statistics(features))
-        return standardised
+        newest = self._standardised(self._window(features))
+        statistics: Tensor = self.statistics_standardisation(self._raw_statistics(features, newest))
+        return statistics
 
     def members_of(self, window: Tensor, statistics: Tensor | None) -> Tensor:
         """Estimate every frame of windows with every member, shape (batch, frames, members, 2).
@@ -206,10 +213,7 @@ class EmotionNetwork(nn.Module):
         statistics : Tensor, shape (batch, n), or None
             From `statistics`; None without a summary.
         """
-        scores = self.crnn.scores(self.standardisation(self.inputs(window))[..., : self._heard])
-        if self.summary is not None:
-            scores = scores + self.summary(statistics)
-        return torch.tanh(scores)
+        return self._members_of(self._standardised(window), statistics)
 
     def forward_members(self, features: Tensor) -> Tensor:
         """Estimate the window's frames with every member, shape (batch, frames, members, 2)."""
@@ -252,11 +256,16 @@ class EmotionNetwork(nn.Module):
         stds : Tensor, shape (batch, 2), or None
             Standard deviations of what listeners say around `values`; None if the network has no such path.
         """
-        statistics = self.statistics(features) if self.summary is not None else None
+        newest = self._standardised(self._window(features))
+        statistics = None
+        if self.summary is not None:
+            statistics = self.statistics_standardisation(self._raw_statistics(features, newest))
         stds = self.spread(statistics) if self.spread is not None else None
         unheard = max(0, lag - self.network_parameters.window // 2)
-        window = self._window(features[:, : features.shape[1] - unheard])
-        outputs = self.members_of(window, statistics).mean(dim=2)
+        described_window = (
+            self._standardised(self._window(features[:, : features.shape[1] - unheard])) if unheard else newest
+        )
+        outputs = self._members_of(described_window, statistics).mean(dim=2)
         if lag == 0:
             return outputs.mean(dim=1), stds
         described = outputs.shape[1] - 1 - (lag - unheard)
@@ -266,9 +275,19 @@ class EmotionNetwork(nn.Module):
     def _window(self, features: Tensor) -> Tensor:
         return features[:, -self.network_parameters.window :]
 
-    def _raw_statistics(self, features: Tensor) -> Tensor:
-        spans = [self._window(features)]
+    def _standardised(self, features: Tensor) -> Tensor:
+        standardised: Tensor = self.standardisation(self.inputs(features))
+        return standardised
+
+    def _members_of(self, standardised_window: Tensor, statistics: Tensor | None) -> Tensor:
+        scores = self.crnn.scores(standardised_window[..., : self._heard])
+        if self.summary is not None:
+            scores = scores + self.summary(statistics)
+        return torch.tanh(scores)
+
+    def _raw_statistics(self, features: Tensor, standardised_window: Tensor) -> Tensor:
+        spans = [standardised_window]
         if self.network_parameters.memory:
-            spans.append(features[:, -self.network_parameters.memory :])
+            spans.append(self._standardised(features[:, -self.network_parameters.memory :]))
         deviations = None if self.network_parameters.ear_std else self._heard
-        return torch.cat([statistics_of(self.standardisation(self.inputs(span)), deviations) for span in spans], dim=-1)
+        return torch.cat([statistics_of(span, deviations) for span in spans], dim=-1)
