@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.features import FloatArray, periodic_hann, power_spectrum
+from model.features import FloatArray, mean_square, periodic_hann, power_spectrum
 
 SAMPLE_RATE = 22050
 FRAME_LENGTH = 11025
@@ -194,7 +194,7 @@ class Ear(nn.Module):
         -------
         ndarray of float32, shape (n, outputs)
         """
-        powers = np.mean(np.square(frames, dtype=np.float64), axis=1).tolist()
+        powers = mean_square(frames).tolist()
         rows_of: dict[int, list[int]] = {}
         for row, memory in enumerate(memories):
             rows_of.setdefault(id(memory), []).append(row)

@@ -189,6 +189,12 @@ class Frontend:
         return decibels
 
 
+def mean_square(frames: FloatArray) -> NDArray[np.float64]:
+    """Return the power, shape (n,), of frames of samples, shape (n, frame_length)."""
+    power: NDArray[np.float64] = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    return power
+
+
 def loudness(frames: FloatArray) -> FloatArray:
     """Root-mean-square level of frames.
 
@@ -202,8 +208,8 @@ def loudness(frames: FloatArray) -> FloatArray:
     ndarray of float32, shape (n,)
         dBFS (a full-scale square wave has 0); `SILENCE_DBFS` for exact zeros.
     """
-    mean_square = np.mean(np.square(frames, dtype=np.float64), axis=1)
-    decibels: FloatArray = (10 * np.log10(np.maximum(mean_square, 10 ** (SILENCE_DBFS / 10)))).astype(np.float32)
+    power = np.maximum(mean_square(frames), 10 ** (SILENCE_DBFS / 10))
+    decibels: FloatArray = (10 * np.log10(power)).astype(np.float32)
     return decibels
 
 

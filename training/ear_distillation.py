@@ -15,14 +15,14 @@ import numpy as np
 import soundfile
 
 from model.distilled_ear import DistilledEarParameters
-from model.ear import COLUMNS, FRAME_LENGTH, MEL_BANDS, SAMPLE_RATE, EarFrontend, EarMemory, EarShape
+from model.ear import COLUMNS, MEL_BANDS, EarFrontend, EarMemory, EarShape
 from model.ears import DistilledListener
-from model.features import FeatureParameters, FloatArray
+from model.features import FloatArray, mean_square
 from model.musicnn import MusicnnEar
-from training.audio import SOUND_FONT, read_frames
+from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, Clip, StaticLabels
 from training.distillation import DistillationSettings, distil
-from training.feature_cache import EarExtractor, ExtractorCache
+from training.feature_cache import EarExtractor, ExtractorCache, read_ear_frames
 from training.tables import DataError
 
 UNLABELLED = "unlabelled music"
@@ -55,9 +55,8 @@ class SpectrogramExtractor:
 
     def __call__(self, source: Path, sound_font: Path) -> FloatArray:
         """Return the spectrograms, shape (frames, COLUMNS * MEL_BANDS)."""
-        parameters = FeatureParameters(sample_rate=SAMPLE_RATE, frame_duration=FRAME_LENGTH / SAMPLE_RATE)
-        frames = read_frames(source, parameters, sound_font)
-        powers = np.mean(np.square(frames, dtype=np.float64), axis=1).tolist()
+        frames = read_ear_frames(source, sound_font)
+        powers = mean_square(frames).tolist()
         memory = EarMemory(EarShape(context=0, span=1, outputs=0))
         energies = self.frontend(frames)
         rows = [memory.remove_gain(frame, power) for frame, power in zip(energies, powers, strict=True)]

@@ -236,6 +236,12 @@ class FrontendExtractor:
         return self.frontend(read_frames(source, self.frontend.parameters, sound_font))
 
 
+def read_ear_frames(source: Path, sound_font: Path) -> FloatArray:
+    """Read a file as the frames that ears hear; see `training.audio.read_frames`."""
+    parameters = FeatureParameters(sample_rate=SAMPLE_RATE, frame_duration=FRAME_LENGTH / SAMPLE_RATE)
+    return read_frames(source, parameters, sound_font)
+
+
 @dataclass(frozen=True)
 class EarExtractor:
     """What an ear says of a file.
@@ -260,8 +266,7 @@ class EarExtractor:
 
     def __call__(self, source: Path, sound_font: Path) -> FloatArray:
         """Return what is heard, shape (frames, outputs)."""
-        parameters = FeatureParameters(sample_rate=SAMPLE_RATE, frame_duration=FRAME_LENGTH / SAMPLE_RATE)
-        frames = read_frames(source, parameters, sound_font)
+        frames = read_ear_frames(source, sound_font)
         memory = self.ear.memory()
         torch.set_num_threads(1)
         parts = [frames[start : start + _FRAMES_AT_ONCE] for start in range(0, len(frames), _FRAMES_AT_ONCE)]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from model.checkpoint import feature_rows
 from model.ear import Ear
 from model.features import FeatureParameters, FloatArray, Frontend
 from training.room_noise import babble, pink
@@ -47,11 +48,8 @@ def not_music_features(
     """
     rows = []
     for clip in not_music(frontend.parameters, seed, clips_per_kind, shortest):
-        features = frontend(clip)
-        if ear is not None:
-            memory = ear.memory()
-            features = np.concatenate([features, ear.hear(clip, [memory] * len(clip))], axis=1)
-        rows.append(features)
+        memory = None if ear is None else ear.memory()
+        rows.append(feature_rows(frontend, ear, clip, [memory] * len(clip)))
     return rows
 
 
