@@ -22,7 +22,8 @@ from model.musicnn import MusicnnEar
 from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, Clip, StaticLabels
 from training.distillation import DistillationSettings, distil
-from training.feature_cache import EarExtractor, ExtractorCache, read_ear_frames
+from training.extractors import EarExtractor, read_ear_frames
+from training.feature_cache import ExtractorCache
 from training.tables import DataError
 
 UNLABELLED = "unlabelled music"

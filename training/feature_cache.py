@@ -10,7 +10,6 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import io
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,19 +18,15 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
-from model.ear import FRAME_LENGTH, SAMPLE_RATE, Ear
-from model.features import FeatureParameters, FloatArray, Frontend
-from training.audio import RENDER_GAIN, SOUND_FONT, is_midi, read_frames
+from model.ear import Ear
+from model.features import FloatArray, Frontend
+from training.audio import RENDER_GAIN, SOUND_FONT, is_midi
 from training.clips import Clip
+from training.extractors import EarExtractor, FrontendExtractor
 from training.files import write_whole
 from training.processes import worker_pool
 from training.tables import DataError
-
-_FRAMES_AT_ONCE = 64
-_LAYOUT = 1
-"""Raised when the arithmetic changes in a way that the parameters do not show."""
 
 
 def default_folder() -> Path:
@@ -204,73 +199,6 @@ class ExtractorCache:
                     failures[futures[future]] = error
                 heard(1)
         return failures
-
-
-@dataclass(frozen=True)
-class FrontendExtractor:
-    """The frontend's features of a file.
-
-    Attributes
-    ----------
-    frontend : Frontend
-        What computes them.
-    """
-
-    frontend: Frontend
-
-    @property
-    def key(self) -> bytes:
-        """SHA-256 of the frontend's parameters and filterbanks."""
-        digest = hashlib.sha256(json.dumps([_LAYOUT, self.frontend.parameters.to_json()], sort_keys=True).encode())
-        digest.update(self.frontend.mel_filterbank.tobytes())
-        digest.update(self.frontend.chroma_filterbank.tobytes())
-        return digest.digest()
-
-    @property
-    def column_count(self) -> int:
-        """The frontend's ``feature_count``."""
-        return self.frontend.parameters.feature_count
-
-    def __call__(self, source: Path, sound_font: Path) -> FloatArray:
-        """Return the features, shape (frames, feature_count)."""
-        return self.frontend(read_frames(source, self.frontend.parameters, sound_font))
-
-
-def read_ear_frames(source: Path, sound_font: Path) -> FloatArray:
-    """Read a file as the frames that ears hear; see `training.audio.read_frames`."""
-    parameters = FeatureParameters(sample_rate=SAMPLE_RATE, frame_duration=FRAME_LENGTH / SAMPLE_RATE)
-    return read_frames(source, parameters, sound_font)
-
-
-@dataclass(frozen=True)
-class EarExtractor:
-    """What an ear says of a file.
-
-    Attributes
-    ----------
-    ear : Ear
-        What hears it.
-    """
-
-    ear: Ear
-
-    @property
-    def key(self) -> bytes:
-        """The ear's digest."""
-        return f"ear {_LAYOUT} ".encode() + self.ear.digest()
-
-    @property
-    def column_count(self) -> int:
-        """The ear's outputs."""
-        return self.ear.shape.outputs
-
-    def __call__(self, source: Path, sound_font: Path) -> FloatArray:
-        """Return what is heard, shape (frames, outputs)."""
-        frames = read_ear_frames(source, sound_font)
-        memory = self.ear.memory()
-        torch.set_num_threads(1)
-        parts = [frames[start : start + _FRAMES_AT_ONCE] for start in range(0, len(frames), _FRAMES_AT_ONCE)]
-        return np.concatenate([self.ear.hear(part, [memory] * len(part)) for part in parts])
 
 
 @dataclass(frozen=True, init=False)

@@ -18,7 +18,8 @@ from tests.training.conftest import tone
 from training.air import MICROPHONE_BAND, ROOMS, SAMPLE_RATE, Room, find_room, heard_through_air, impulse_response
 from training.air_cache import AirFeatureCache, AirPath, ThroughAir, seed_of
 from training.clips import EVALUATION, Clip, StaticLabels
-from training.feature_cache import ExtractorCache, FeatureCache, FrontendExtractor
+from training.extractors import FrontendExtractor
+from training.feature_cache import ExtractorCache, FeatureCache
 from training.tables import DataError
 
 REASON = "rooms need pyroomacoustics (pip install moodring[air])"

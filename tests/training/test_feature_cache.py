@@ -11,9 +11,10 @@ import pytest
 import soundfile
 
 from model.features import FloatArray, Frontend
-from tests.model.ears_for_tests import RememberingEar, sounds, tiny_ear
+from tests.model.ears_for_tests import sounds, tiny_ear
 from training.clips import EVALUATION, Clip, StaticLabels
-from training.feature_cache import EarExtractor, ExtractorCache, FeatureCache, FrontendExtractor
+from training.extractors import FrontendExtractor
+from training.feature_cache import ExtractorCache, FeatureCache
 from training.tables import DataError
 
 
@@ -112,11 +113,3 @@ def test_what_an_ear_says_stands_behind_the_features_and_is_kept_apart(
     heard.clear()
     cache.load_all(clips, jobs, heard.append)
     assert heard == [2]
-
-
-def test_a_long_file_is_heard_in_parts_as_a_whole(tmp_path: Path) -> None:
-    frames = np.tile(sounds(10, 1), (7, 1))
-    soundfile.write(tmp_path / "long.wav", frames.ravel(), 22050, subtype="FLOAT")
-    ear = RememberingEar()
-    said = EarExtractor(ear)(tmp_path / "long.wav", tmp_path)
-    np.testing.assert_allclose(said, ear.hear(frames, [ear.memory()] * 70), atol=1e-5)

@@ -12,7 +12,8 @@ from rich.console import Console
 from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, EVALUATION, Clip, DynamicLabels
 from training.datasets import deam, own_music, vgmidi
-from training.feature_cache import ExtractorCache, FrontendExtractor, default_folder
+from training.extractors import FrontendExtractor
+from training.feature_cache import ExtractorCache, default_folder
 from training.opensmile_features import LICENCE, OpensmileExtractor, read_features_csv
 from training.paper.songs import FRAME_DURATION, Division, FloatArray, Song
 from training.paper.streamable import COLUMNS
