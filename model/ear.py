@@ -202,13 +202,30 @@ class Ear(nn.Module):
         said = np.empty((len(frames), self.shape.outputs), dtype=np.float32)
         for length in sorted({len(rows) for rows in rows_of.values()}):
             chosen = [rows for rows in rows_of.values() if len(rows) == length]
-            spectrograms = [
-                memories[rows[0]].with_context(
-                    np.stack([memories[row].remove_gain(energies[row], powers[row]) for row in rows])
-                )
-                for rows in chosen
-            ]
-            pooled = self.convolve(torch.from_numpy(np.stack(spectrograms)))
-            spans = [memories[rows[0]].with_span(part) for rows, part in zip(chosen, pooled, strict=True)]
-            said[np.concatenate(chosen)] = self.read_out(torch.cat(spans)).numpy()
+            spectrograms = np.stack(
+                [[memories[row].remove_gain(energies[row], powers[row]) for row in rows] for rows in chosen]
+            )
+            heard = self.hear_spectrograms(spectrograms, [memories[rows[0]] for rows in chosen])
+            said[np.concatenate(chosen)] = heard.reshape(-1, self.shape.outputs)
+        return said
+
+    @torch.inference_mode()
+    def hear_spectrograms(self, spectrograms: FloatArray, memories: Sequence[EarMemory]) -> FloatArray:
+        """Hear frames whose gain is removed already, as many of each stream.
+
+        Parameters
+        ----------
+        spectrograms : ndarray of float32, shape (streams, n, COLUMNS, MEL_BANDS)
+            What `EarMemory.remove_gain` gave; frames of a stream in their order.
+        memories : sequence of EarMemory
+            Of each stream.
+
+        Returns
+        -------
+        ndarray of float32, shape (streams, n, outputs)
+        """
+        looked_at = [memory.with_context(part) for memory, part in zip(memories, spectrograms, strict=True)]
+        pooled = self.convolve(torch.from_numpy(np.stack(looked_at)))
+        spans = [memory.with_span(part) for memory, part in zip(memories, pooled, strict=True)]
+        said: FloatArray = self.read_out(torch.cat(spans)).reshape(*spectrograms.shape[:2], -1).numpy()
         return said

@@ -8,60 +8,25 @@ that frame lies in the middle of what is pooled.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from model.distilled_ear import DistilledEarParameters
-from model.ear import COLUMNS, MEL_BANDS, EarFrontend, EarMemory, EarShape
+from model.ear import COLUMNS, MEL_BANDS
 from model.ears import DistilledListener
-from model.features import FloatArray, mean_square
 from model.musicnn import MusicnnEar
 from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, Clip, StaticLabels
 from training.distillation import DistillationSettings, distil
-from training.extractors import EarExtractor, read_ear_frames
+from training.extractors import EarExtractor, SpectrogramExtractor
 from training.feature_cache import ExtractorCache
 from training.tables import DataError
 
 UNLABELLED = "unlabelled music"
 TEACHER_DELAY = 4
 """Frames by which what musicnn says of a frame comes late."""
-_LAYOUT = 1
-
-
-@dataclass(frozen=True)
-class SpectrogramExtractor:
-    """What an ear looks at: spectrograms of a file's frames, without their gain.
-
-    Attributes
-    ----------
-    frontend : EarFrontend
-        What computes them.
-    """
-
-    frontend: EarFrontend
-
-    @property
-    def key(self) -> bytes:
-        """The filterbank."""
-        return f"ear's spectrograms {_LAYOUT} ".encode() + self.frontend.mel_filterbank.tobytes()
-
-    @property
-    def column_count(self) -> int:
-        """Columns times bands."""
-        return COLUMNS * MEL_BANDS
-
-    def __call__(self, source: Path, sound_font: Path) -> FloatArray:
-        """Return the spectrograms, shape (frames, COLUMNS * MEL_BANDS)."""
-        frames = read_ear_frames(source, sound_font)
-        powers = mean_square(frames).tolist()
-        memory = EarMemory(EarShape(context=0, span=1, outputs=0))
-        energies = self.frontend(frames)
-        rows = [memory.remove_gain(frame, power) for frame, power in zip(energies, powers, strict=True)]
-        return np.stack(rows).reshape(len(rows), -1)
 
 
 def unlabelled_clips(folder: Path | None) -> list[Clip]:

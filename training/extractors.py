@@ -1,4 +1,4 @@
-"""What turns a file of music into numbers that are worth keeping: the frontend's features, and what an ear says.
+"""What turns a file of music into numbers that are worth keeping: features, what an ear looks at, what it says.
 
 Each has a key that tells what, beside the file, its output depends on; `training.feature_cache` keeps the output.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.ear import FRAME_LENGTH, SAMPLE_RATE, Ear
-from model.features import FeatureParameters, FloatArray, Frontend
+from model.ear import COLUMNS, FRAME_LENGTH, MEL_BANDS, SAMPLE_RATE, Ear, EarFrontend, EarMemory, EarShape
+from model.features import FeatureParameters, FloatArray, Frontend, mean_square
 from training.audio import read_frames
 
 _FRAMES_AT_ONCE = 64
@@ -87,3 +87,57 @@ class EarExtractor:
         torch.set_num_threads(1)
         parts = [frames[start : start + _FRAMES_AT_ONCE] for start in range(0, len(frames), _FRAMES_AT_ONCE)]
         return np.concatenate([self.ear.hear(part, [memory] * len(part)) for part in parts])
+
+
+@dataclass(frozen=True)
+class SpectrogramExtractor:
+    """What an ear looks at: spectrograms of a file's frames, without their gain.
+
+    Attributes
+    ----------
+    frontend : EarFrontend
+        What computes them.
+    """
+
+    frontend: EarFrontend
+
+    @property
+    def key(self) -> bytes:
+        """The filterbank."""
+        return f"ear's spectrograms {_LAYOUT} ".encode() + self.frontend.mel_filterbank.tobytes()
+
+    @property
+    def column_count(self) -> int:
+        """Columns times bands."""
+        return COLUMNS * MEL_BANDS
+
+    def __call__(self, source: Path, sound_font: Path) -> FloatArray:
+        """Return the spectrograms, shape (frames, COLUMNS * MEL_BANDS)."""
+        frames = read_ear_frames(source, sound_font)
+        powers = mean_square(frames).tolist()
+        memory = EarMemory(EarShape(context=0, span=1, outputs=0))
+        energies = self.frontend(frames)
+        rows = [memory.remove_gain(frame, power) for frame, power in zip(energies, powers, strict=True)]
+        return np.stack(rows).reshape(len(rows), -1)
+
+
+def hear_kept(ear: Ear, spectrograms: FloatArray) -> FloatArray:
+    """Return what an ear says of a clip, from what `SpectrogramExtractor` made of it for ears with that frontend.
+
+    Parameters
+    ----------
+    ear : Ear
+    spectrograms : ndarray of float32, shape (frames, COLUMNS * MEL_BANDS)
+
+    Returns
+    -------
+    ndarray of float32, shape (frames, outputs)
+        Bit for bit what `EarExtractor` gives.
+    """
+    memory = ear.memory()
+    torch.set_num_threads(1)
+    pictures = spectrograms.reshape(1, -1, COLUMNS, MEL_BANDS)
+    starts = range(0, pictures.shape[1], _FRAMES_AT_ONCE)
+    return np.concatenate(
+        [ear.hear_spectrograms(pictures[:, start : start + _FRAMES_AT_ONCE], [memory])[0] for start in starts]
+    )

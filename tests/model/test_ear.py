@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from model.ear import COLUMNS, FFT_WINDOW, FRAME_LENGTH, MEL_BANDS, Ear, EarFrontend
 from model.ears import build_ear, ear_tensors, ear_to_json
-from model.features import FeatureParameters, Frontend
+from model.features import FeatureParameters, Frontend, mean_square
 from model.network import EmotionNetwork, NetworkParameters
 from tests.model.ears_for_tests import RememberingEar, plain_frontend, sounds, tiny_ear
 
@@ -71,6 +71,30 @@ def test_the_future_is_not_heard(kind: str) -> None:
     said = alone(EARS[kind], changed)
     np.testing.assert_allclose(said[:9], WHOLE[kind]["a"][:9], atol=1e-5)
     assert not np.allclose(said[9], WHOLE[kind]["a"][9], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", EARS)
+@pytest.mark.parametrize("cuts", [[14], [5, 6, 13, 14]])
+def test_spectrograms_without_gain_are_heard_as_the_frames_are(kind: str, cuts: list[int]) -> None:
+    ear = EARS[kind]
+    both = np.stack([MUSIC["a"], MUSIC["b"]])
+    gains = [ear.memory(), ear.memory()]
+    pictures = np.stack(
+        [
+            [
+                memory.remove_gain(energies, power)
+                for energies, power in zip(ear.frontend(music), mean_square(music).tolist(), strict=True)
+            ]
+            for music, memory in zip(both, gains, strict=True)
+        ]
+    )
+    live, kept = ([ear.memory(), ear.memory()] for _ in range(2))
+    for start, stop in zip([0, *cuts], cuts, strict=False):
+        frames = both[:, start:stop].reshape(-1, FRAME_LENGTH)
+        heard = ear.hear(frames, [memory for memory in live for _ in range(start, stop)])
+        said = ear.hear_spectrograms(pictures[:, start:stop], kept)
+        assert said.shape == (2, stop - start, ear.shape.outputs)
+        np.testing.assert_array_equal(said.reshape(heard.shape), heard)
 
 
 @pytest.mark.parametrize("kind", EARS)
