@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,8 +27,55 @@ OWN_SPLIT = ("emopia",)
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Which clips one network of a cross-validation is trained on, and which it is measured on.
+
+    Attributes
+    ----------
+    number : int
+        From 0 to `FOLDS` - 1.
+    trained_on : tuple of str
+        Data sets that the recipe takes windows of.
+    """
+
+    number: int
+    trained_on: tuple[str, ...]
+
+    @classmethod
+    def all_of(cls, recipe: Recipe) -> list[Fold]:
+        """Return the folds of a recipe's data sets."""
+        trained_on = tuple(name for name, count in recipe.windows_per_step.items() if count > 0)
+        return [cls(number, trained_on) for number in range(FOLDS)]
+
+    def is_in_folds(self, dataset: str) -> bool:
+        """Whether each clip of a data set is measured in one fold only."""
+        return dataset in self.trained_on and dataset not in OWN_SPLIT
+
+    def is_left_out(self, clip: Clip) -> bool:
+        """Whether the network is measured on a clip."""
+        if self.is_in_folds(clip.dataset):
+            return fold_of(clip.group) == self.number
+        return clip.part != DEVELOPMENT
+
+    def is_trained_on(self, clip: Clip) -> bool:
+        """Whether the network may learn from a clip, and so may all that it is given."""
+        return clip.dataset in self.trained_on and not self.is_left_out(clip)
+
+
+class Materials(Protocol):
+    """What gives each fold its material. It must survive being sent to another process."""
+
+    @property
+    def clips(self) -> Mapping[str, Sequence[Clip]]:
+        """All clips, by data set."""
+
+    def of_fold(self, fold: Fold) -> Material:
+        """Return the material of a fold: nothing in it may have been learned from what the fold leaves out."""
+
+
+@dataclass(frozen=True)
 class Material:
-    """Clips with the rows that a network takes of them.
+    """Clips with the rows that a network takes of them; the same for every fold, if no row depends on other clips.
 
     Attributes
     ----------
@@ -45,6 +93,10 @@ class Material:
     rows: dict[str, list[FloatArray]]
     not_music: WindowSampler | None
     parameters: FeatureParameters
+
+    def of_fold(self, fold: Fold) -> Material:
+        """Return the same material for each fold."""
+        return self
 
     def samplers(self, names: Sequence[str], chosen: Callable[[Clip], bool]) -> dict[str, WindowSampler]:
         """Return a sampler for each named data set's chosen clips, passing over sets without any."""
@@ -125,7 +177,7 @@ def calibrate(
 
 
 def cross_validate(
-    material: Material,
+    materials: Materials,
     network: NetworkParameters,
     recipe: Recipe,
     seed: int = 0,
@@ -139,7 +191,8 @@ def cross_validate(
 
     Parameters
     ----------
-    material : Material
+    materials : Materials
+        Such as a `Material`.
     network : NetworkParameters
     recipe : Recipe
     seed : int
@@ -153,59 +206,60 @@ def cross_validate(
     -------
     Tracks
     """
+    folds = Fold.all_of(recipe)
     by_fold: dict[int, Tracks] = {}
     if jobs > 1:
-        with worker_pool(min(jobs, FOLDS), "trains a fold", _start_worker, material, network, recipe, seed) as pool:
-            futures = {pool.submit(_work, fold): fold for fold in range(FOLDS)}
+        with worker_pool(min(jobs, FOLDS), "trains a fold", _start_worker, materials, network, recipe, seed) as pool:
+            futures = {pool.submit(_work, fold): fold.number for fold in folds}
             for future in concurrent.futures.as_completed(futures):
                 by_fold[futures[future]] = future.result()
                 folded(futures[future])
     else:
-        for fold in range(FOLDS):
-            by_fold[fold] = _tracks_of_fold(material, network, recipe, seed, fold)
-            folded(fold)
-    return _calibrated({fold: by_fold[fold] for fold in range(FOLDS)}, material, recipe)
+        for fold in folds:
+            by_fold[fold.number] = _tracks_of_fold(materials, network, recipe, seed, fold)
+            folded(fold.number)
+    return _calibrated({fold: by_fold[fold.number] for fold in folds}, materials.clips)
 
 
-def _tracks_of_fold(material: Material, network: NetworkParameters, recipe: Recipe, seed: int, fold: int) -> Tracks:
-    trained_on = [name for name, count in recipe.windows_per_step.items() if count > 0]
-
-    def is_left_out(clip: Clip) -> bool:
-        if clip.dataset in OWN_SPLIT or clip.dataset not in trained_on:
-            return clip.part != DEVELOPMENT
-        return fold_of(clip.group) == fold
-
-    samplers = material.samplers(trained_on, lambda clip: not is_left_out(clip))
-    trained = train(samplers, material.parameters, network, recipe, seed * FOLDS + fold, not_music=material.not_music)
-    return material.tracks(trained, is_left_out)
+def fold_seed(seed: int, fold: Fold) -> int:
+    """Return the seed of what is learned for a fold."""
+    return seed * FOLDS + fold.number
 
 
-def _calibrated(by_fold: Mapping[int, Tracks], material: Material, recipe: Recipe) -> Tracks:
+def _tracks_of_fold(materials: Materials, network: NetworkParameters, recipe: Recipe, seed: int, fold: Fold) -> Tracks:
+    material = materials.of_fold(fold)
+    samplers = material.samplers(fold.trained_on, fold.is_trained_on)
+    seed = fold_seed(seed, fold)
+    trained = train(samplers, material.parameters, network, recipe, seed, not_music=material.not_music)
+    return material.tracks(trained, fold.is_left_out)
+
+
+def _calibrated(by_fold: Mapping[Fold, Tracks], clips: Mapping[str, Sequence[Clip]]) -> Tracks:
     every: Tracks = {}
     for fold, tracks in by_fold.items():
         others: Tracks = {}
         for other, theirs in by_fold.items():
             if other != fold:
                 for name, of_set in theirs.items():
-                    if name not in OWN_SPLIT and recipe.windows_per_step.get(name, 0) > 0:
+                    if fold.is_in_folds(name):
                         others.setdefault(name, {}).update(of_set)
-        scale = spread_scale(others, material.clips).astype(np.float32)
+        scale = spread_scale(others, clips).astype(np.float32)
         for name, of_set in tracks.items():
-            in_folds = name not in OWN_SPLIT and recipe.windows_per_step.get(name, 0) > 0
             for clip, said in of_set.items():
                 stds = None if said.stds is None else said.stds * scale
-                every.setdefault(name, {})[clip if in_folds else f"{clip}@{fold}"] = Track(said.values, stds)
+                called = clip if fold.is_in_folds(name) else f"{clip}@{fold.number}"
+                every.setdefault(name, {})[called] = Track(said.values, stds)
     return every
 
 
-_worker: tuple[Material, NetworkParameters, Recipe, int]
+_worker: tuple[Materials, NetworkParameters, Recipe, int]
 
 
-def _start_worker(material: Material, network: NetworkParameters, recipe: Recipe, seed: int) -> None:
+def _start_worker(materials: Materials, network: NetworkParameters, recipe: Recipe, seed: int) -> None:
     global _worker
-    _worker = material, network, recipe, seed
+    _worker = materials, network, recipe, seed
     torch.set_num_threads(1)
 
 
-def _work(fold: int) -> Tracks:
+def _work(fold: Fold) -> Tracks:
     return _tracks_of_fold(*_worker, fold)

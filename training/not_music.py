@@ -8,6 +8,7 @@ with labels that are drawn anew each time, so that no estimate of them is worth 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from model.checkpoint import feature_rows
 from model.ear import Ear
 from model.features import FeatureParameters, FloatArray, Frontend
+from training.clips import DEVELOPMENT, Clip, StaticLabels
 from training.room_noise import babble, pink
+from training.sampling import WindowSampler
 
 NOT_MUSIC = "not music"
 CLIP_SECONDS = 30
@@ -51,6 +54,14 @@ def not_music_features(
         memory = None if ear is None else ear.memory()
         rows.append(feature_rows(frontend, ear, clip, [memory] * len(clip)))
     return rows
+
+
+def not_music_sampler(frontend: Frontend, ear: Ear | None, shortest: int) -> WindowSampler:
+    """Return a sampler of clips that are not music; see `not_music_features`."""
+    rows = not_music_features(frontend, ear, shortest=shortest)
+    labels = StaticLabels(0.0, 0.0)
+    clips = [Clip(NOT_MUSIC, str(i), str(i), Path(), DEVELOPMENT, labels) for i in range(len(rows))]
+    return WindowSampler(clips, rows, frontend.parameters.frame_duration)
 
 
 def not_music(

@@ -14,12 +14,12 @@ from model.checkpoint import Checkpoint
 from model.errors import MoodringError
 from model.features import FloatArray, Frontend, build_frontend
 from training import datasets
-from training.clips import DEVELOPMENT, Clip, StaticLabels
+from training.clips import DEVELOPMENT, Clip
 from training.datasets.deam_splits import Split
 from training.evaluation import Result, evaluate, label_mean
 from training.feature_cache import FeatureCache
 from training.held_out import Material
-from training.not_music import NOT_MUSIC, not_music_features
+from training.not_music import not_music_sampler
 from training.sampling import WindowSampler
 from training.tracking import Estimate
 
@@ -102,17 +102,14 @@ class Workspace:
         Material
         """
         chosen = {name: clips for name, clips in self.clips.items() if names is None or name in names}
-        parameters = cache.frontend.parameters
         with progress_bar(self.console) as progress:
             progress.add_task("features of what is not music", total=None)
-            rows = not_music_features(cache.frontend, cache.ear, shortest=window)
-        labels = StaticLabels(0.0, 0.0)
-        silent = [Clip(NOT_MUSIC, str(i), str(i), Path(), DEVELOPMENT, labels) for i in range(len(rows))]
+            not_music = not_music_sampler(cache.frontend, cache.ear, window)
         return Material(
             chosen,
             {name: self.features(name, clips, cache) for name, clips in chosen.items()},
-            WindowSampler(silent, rows, parameters.frame_duration),
-            parameters,
+            not_music,
+            cache.frontend.parameters,
         )
 
     def samplers(self, chosen: Mapping[str, Sequence[Clip]], cache: FeatureCache) -> dict[str, WindowSampler]:
