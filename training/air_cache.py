@@ -9,19 +9,18 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import tempfile
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from model.ear import Ear
 from model.features import FloatArray, Frontend
 from training.air import SAMPLE_RATE, Room, heard_through_air
+from training.altered_sound import AlteredFeatureCache, extract_samples
 from training.audio import SOUND_FONT, read_mono
-from training.feature_cache import EarExtractor, Extractor, ExtractorCache, FeatureCache, FrontendExtractor
+from training.feature_cache import Extractor
 from training.tables import DataError
 
 _LAYOUT = 1
@@ -88,8 +87,6 @@ class AirPath:
 class ThroughAir:
     """What another extractor makes of a file that is played in a room.
 
-    The other one gets what the microphone hears as a WAV file of 32-bit floats, so that it can be any.
-
     Attributes
     ----------
     extractor : Extractor
@@ -114,18 +111,11 @@ class ThroughAir:
     def __call__(self, source: Path, sound_font: Path) -> FloatArray:
         """Return the other extractor's array for what is heard of a file."""
         heard = self.path.hear(read_mono(source, SAMPLE_RATE, sound_font), source)
-        with tempfile.TemporaryDirectory(prefix="moodring-") as folder:
-            audio = Path(folder) / "heard.wav"
-            soundfile.write(audio, heard, SAMPLE_RATE, subtype="FLOAT")
-            try:
-                return self.extractor(audio, sound_font)
-            except DataError as error:
-                # nobody knows the temporary file
-                raise DataError(str(error).replace(str(audio), str(source))) from error
+        return extract_samples(self.extractor, heard, SAMPLE_RATE, source, sound_font)
 
 
 @dataclass(frozen=True, init=False)
-class AirFeatureCache(FeatureCache):
+class AirFeatureCache(AlteredFeatureCache):
     """The frontend's features of clips that are heard through the air, computed once.
 
     Parameters
@@ -150,25 +140,7 @@ class AirFeatureCache(FeatureCache):
         sound_font: Path = SOUND_FONT,
         ear: Ear | None = None,
     ) -> None:
-        ExtractorCache.__init__(self, folder, ThroughAir(FrontendExtractor(frontend), path), sound_font)
-        of_ear = None if ear is None else ExtractorCache(folder, ThroughAir(EarExtractor(ear), path), sound_font)
-        object.__setattr__(self, "of_ear", of_ear)
-
-    @property
-    def frontend(self) -> Frontend:
-        """What computes the features."""
-        assert isinstance(self.extractor, ThroughAir)
-        assert isinstance(self.extractor.extractor, FrontendExtractor)
-        return self.extractor.extractor.frontend
-
-    @property
-    def ear(self) -> Ear | None:
-        """What hears the same."""
-        if self.of_ear is None:
-            return None
-        assert isinstance(self.of_ear.extractor, ThroughAir)
-        assert isinstance(self.of_ear.extractor.extractor, EarExtractor)
-        return self.of_ear.extractor.extractor.ear
+        super().__init__(folder, frontend, partial(ThroughAir, path=path), sound_font, ear)
 
 
 def seed_of(source: Path) -> int:

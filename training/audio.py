@@ -90,6 +90,32 @@ def read_mono(source: Path, sample_rate: int, sound_font: Path = SOUND_FONT) -> 
     DataError
         If the file cannot be decoded or rendered.
     """
+    mono, rate = read_as_it_is(source, sound_font)
+    if rate != sample_rate:
+        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    return mono
+
+
+def read_as_it_is(source: Path, sound_font: Path = SOUND_FONT) -> tuple[FloatArray, int]:
+    """Read a file as one channel at its own sample rate.
+
+    Parameters
+    ----------
+    source : Path
+        Audio that libsndfile reads, or MIDI.
+    sound_font : Path
+        What MIDI is rendered with.
+
+    Returns
+    -------
+    samples : ndarray of float32, shape (n,)
+    sample_rate : int
+
+    Raises
+    ------
+    DataError
+        If the file cannot be decoded or rendered.
+    """
     if is_midi(source):
         with tempfile.TemporaryDirectory(prefix="moodring-") as folder:
             audio = Path(folder) / "render.wav"
@@ -98,9 +124,7 @@ def read_mono(source: Path, sample_rate: int, sound_font: Path = SOUND_FONT) -> 
     else:
         samples, rate = _decode(source, source)
     mono: FloatArray = samples.mean(axis=1, dtype=np.float32)
-    if rate != sample_rate:
-        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
-    return mono
+    return mono, rate
 
 
 def read_frames(source: Path, parameters: FeatureParameters, sound_font: Path = SOUND_FONT) -> FloatArray:
