@@ -6,20 +6,26 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
+from model.ears import DistilledListener
 from training.audio import SOUND_FONT
 from training.clips import EVALUATION, FOLDS
+from training.distillation import DistillationSettings
 from training.drawing import require_matplotlib
+from training.ear_choice import musicnn_ear
 from training.feature_cache import FeatureCache, default_folder
 from training.figures.comparison import compare
 from training.figures.genres import read_genres
 from training.figures.layouts import comparison_layout
 from training.figures.report import cross_figures, write_markdown
-from training.held_out import Material, cross_validate
+from training.fold_ears import FoldDistillation, FoldEarMaterials, both_of
+from training.held_out import Fold, Material, Materials, cross_validate
+from training.not_music import not_music
 from training.plots import draw_plots
 from training.recipe import Recipe
 from training.report import write_json
@@ -29,6 +35,8 @@ from training.workspace import Workspace, progress_bar
 
 LAGS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)
 """Seconds for which held-out clips are estimated anew, beside zero."""
+EAR_OF_EACH_FOLD = "distilled for each fold"
+"""What the notes of a cross-validation say of its ear if each fold's is distilled from what the fold is trained on."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,8 @@ def run_cross_validation(
 ) -> None:
     """Train a checkpoint's network anew on four fifths of the songs, five times, and measure each fifth.
 
+    A distilled ear is distilled anew as well, from the same four fifths; any other ear is taken as it is.
+
     Raises
     ------
     MoodringError
@@ -95,7 +105,7 @@ def run_cross_validation(
         "model": checkpoint.name,
         "recipe": recipe.to_json(),
         "network": parameters.to_json(),
-        "ear": None if checkpoint.ear is None else checkpoint.ear.digest().hex(),
+        **_ear_notes(checkpoint),
         "seed": seed,
         "labels": {name: dataset.label_hash() for name, dataset in workspace.datasets.items()},
     }
@@ -106,17 +116,59 @@ def run_cross_validation(
         if of != notes:
             raise DataError(f'"{options.tracks}" is of another model, recipe or labels; remove it to measure anew')
     else:
-        features = FeatureCache(
-            cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT, checkpoint.ear
+        materials = _materials(
+            checkpoint, workspace, recipe, cache or default_folder(), sound_font or SOUND_FONT, seed, jobs
         )
-        material = workspace.material(features, parameters.window)
         torch.set_num_threads(1)
         with progress_bar(console) as progress:
             task = progress.add_task("folds", total=FOLDS)
-            tracks = cross_validate(material, parameters, recipe, seed, jobs, lambda _: progress.advance(task))
+            tracks = cross_validate(materials, parameters, recipe, seed, jobs, lambda _: progress.advance(task))
         if options.tracks is not None:
             write_tracks(options.tracks, tracks, notes)
     report(workspace, tracks, {}, checkpoint.name, console, options)
+
+
+def _ear_notes(checkpoint: Checkpoint) -> dict[str, Any]:
+    if isinstance(checkpoint.ear, DistilledListener):
+        return {
+            "ear": EAR_OF_EACH_FOLD,
+            "ear_network": checkpoint.ear.network.parameters_.to_json(),
+            "distillation": DistillationSettings().to_json(),
+        }
+    return {"ear": None if checkpoint.ear is None else checkpoint.ear.digest().hex()}
+
+
+def _materials(
+    checkpoint: Checkpoint, workspace: Workspace, recipe: Recipe, cache: Path, sound_font: Path, seed: int, jobs: int
+) -> Materials:
+    ear = checkpoint.ear
+    window = checkpoint.network.network_parameters.window
+    if not isinstance(ear, DistilledListener):
+        return workspace.material(FeatureCache(cache, checkpoint.frontend, sound_font, ear), window)
+    distillation = FoldDistillation(
+        musicnn_ear(), cache, DistillationSettings(), ear.network.parameters_, seed, sound_font
+    )
+    folds = Fold.all_of(recipe)
+    clips = {
+        name: used
+        for name, of_set in workspace.clips.items()
+        if (used := [c for c in of_set if any(fold.is_trained_on(c) or fold.is_left_out(c) for fold in folds)])
+    }
+    every = [clip for of_set in clips.values() for clip in of_set]
+    music = [clip for clip in every if any(fold.is_trained_on(clip) for fold in folds)]
+    with progress_bar(workspace.console) as progress:
+        heard = progress.add_task("what ears look at, and what musicnn hears", total=len(every) + len(music))
+        distillation.fill(every, music, jobs, lambda count: progress.advance(heard, count))
+    plain = FeatureCache(cache, checkpoint.frontend, sound_font)
+    features = {name: workspace.features(name, of_set, plain) for name, of_set in clips.items()}
+    with progress_bar(workspace.console) as progress:
+        taught = progress.add_task("distilling the folds' ears", total=len(folds) * distillation.settings.steps)
+        ears = distillation.ears(folds, clips, jobs, lambda count: progress.advance(taught, count))
+    frontend = checkpoint.frontend
+    with progress_bar(workspace.console) as progress:
+        progress.add_task("features of what is not music", total=None)
+        silent = both_of(not_music(frontend.parameters, shortest=window), frontend, distillation.teacher.frontend)
+    return FoldEarMaterials(clips, features, silent, ears, distillation.spectrograms, frontend.parameters)
 
 
 def run_held_out_report(

@@ -14,9 +14,8 @@ import numpy as np
 import soundfile
 
 from model.distilled_ear import DistilledEarParameters
-from model.ear import COLUMNS, MEL_BANDS
+from model.ear import COLUMNS, MEL_BANDS, Ear
 from model.ears import DistilledListener
-from model.musicnn import MusicnnEar
 from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, Clip, StaticLabels
 from training.distillation import DistillationSettings, distil
@@ -47,11 +46,20 @@ def unlabelled_clips(folder: Path | None) -> list[Clip]:
     return [Clip(UNLABELLED, str(path.relative_to(folder)), str(path), path, DEVELOPMENT, labels) for path in sources]
 
 
+def lesson_caches(folder: Path, teacher: Ear, sound_font: Path = SOUND_FONT) -> tuple[ExtractorCache, ExtractorCache]:
+    """Return where the spectrograms that ears look at are kept, and what a teacher says of them."""
+    return (
+        ExtractorCache(folder, SpectrogramExtractor(teacher.frontend), sound_font),
+        ExtractorCache(folder, EarExtractor(teacher), sound_font),
+    )
+
+
 def distil_ear(
     clips: Sequence[Clip],
     folder: Path,
-    teacher: MusicnnEar,
+    teacher: Ear,
     settings: DistillationSettings | None = None,
+    parameters: DistilledEarParameters | None = None,
     *,
     sound_font: Path = SOUND_FONT,
     jobs: int = 1,
@@ -67,10 +75,12 @@ def distil_ear(
         Music; labels are not looked at.
     folder : Path
         Of the feature cache.
-    teacher : MusicnnEar
-        Whom it learns from.
+    teacher : Ear
+        Whom it learns from: musicnn's, for which `TEACHER_DELAY` is right.
     settings : DistillationSettings, optional
         How; the defaults if not given.
+    parameters : DistilledEarParameters, optional
+        The ear's sizes; the defaults if not given.
     sound_font : Path
         What MIDI is rendered with.
     jobs : int
@@ -93,8 +103,7 @@ def distil_ear(
     """
     if not clips:
         raise DataError("there is no music to distil an ear from")
-    spectrogram_cache = ExtractorCache(folder, SpectrogramExtractor(teacher.frontend), sound_font)
-    teacher_cache = ExtractorCache(folder, EarExtractor(teacher), sound_font)
+    spectrogram_cache, teacher_cache = lesson_caches(folder, teacher, sound_font)
     for cache in (spectrogram_cache, teacher_cache):
         for error in cache.fill(clips, jobs, heard).values():
             raise error
@@ -105,7 +114,6 @@ def distil_ear(
         spectrograms.append(looked_at.reshape(-1, COLUMNS, MEL_BANDS))
         said = teacher_cache.load(clip.source)
         targets.append(said[np.minimum(np.arange(len(said)) + TEACHER_DELAY, len(said) - 1)])
-    student, _ = distil(
-        spectrograms, targets, DistilledEarParameters(), settings or DistillationSettings(), seed, stepped
-    )
+    sizes = parameters or DistilledEarParameters()
+    student, _ = distil(spectrograms, targets, sizes, settings or DistillationSettings(), seed, stepped)
     return DistilledListener(teacher.frontend, student)

@@ -113,16 +113,20 @@ class SpectrogramExtractor:
 
     def __call__(self, source: Path, sound_font: Path) -> FloatArray:
         """Return the spectrograms, shape (frames, COLUMNS * MEL_BANDS)."""
-        frames = read_ear_frames(source, sound_font)
-        powers = mean_square(frames).tolist()
-        memory = EarMemory(EarShape(context=0, span=1, outputs=0))
-        energies = self.frontend(frames)
-        rows = [memory.remove_gain(frame, power) for frame, power in zip(energies, powers, strict=True)]
-        return np.stack(rows).reshape(len(rows), -1)
+        return look_at(self.frontend, read_ear_frames(source, sound_font))
+
+
+def look_at(frontend: EarFrontend, frames: FloatArray) -> FloatArray:
+    """Return what ears look at of one stream's frames, shape (frames, FRAME_LENGTH); see `SpectrogramExtractor`."""
+    powers = mean_square(frames).tolist()
+    memory = EarMemory(EarShape(context=0, span=1, outputs=0))
+    energies = frontend(frames)
+    rows = [memory.remove_gain(frame, power) for frame, power in zip(energies, powers, strict=True)]
+    return np.stack(rows).reshape(len(rows), -1)
 
 
 def hear_kept(ear: Ear, spectrograms: FloatArray) -> FloatArray:
-    """Return what an ear says of a clip, from what `SpectrogramExtractor` made of it for ears with that frontend.
+    """Return what an ear says of a clip, from what `look_at` made of it with the ear's frontend.
 
     Parameters
     ----------

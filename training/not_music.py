@@ -7,7 +7,7 @@ with labels that are drawn anew each time, so that no estimate of them is worth 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +56,11 @@ def not_music_features(
     return rows
 
 
-def not_music_sampler(frontend: Frontend, ear: Ear | None, shortest: int) -> WindowSampler:
-    """Return a sampler of clips that are not music; see `not_music_features`."""
-    rows = not_music_features(frontend, ear, shortest=shortest)
+def not_music_sampler(rows: Sequence[FloatArray], frame_duration: float) -> WindowSampler:
+    """Return a sampler of windows of clips that are not music; see `not_music_features`."""
     labels = StaticLabels(0.0, 0.0)
     clips = [Clip(NOT_MUSIC, str(i), str(i), Path(), DEVELOPMENT, labels) for i in range(len(rows))]
-    return WindowSampler(clips, rows, frontend.parameters.frame_duration)
+    return WindowSampler(clips, rows, frame_duration)
 
 
 def not_music(

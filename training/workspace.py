@@ -19,7 +19,7 @@ from training.datasets.deam_splits import Split
 from training.evaluation import Result, evaluate, label_mean
 from training.feature_cache import FeatureCache
 from training.held_out import Material
-from training.not_music import not_music_sampler
+from training.not_music import not_music_features, not_music_sampler
 from training.sampling import WindowSampler
 from training.tracking import Estimate
 
@@ -102,14 +102,15 @@ class Workspace:
         Material
         """
         chosen = {name: clips for name, clips in self.clips.items() if names is None or name in names}
+        parameters = cache.frontend.parameters
         with progress_bar(self.console) as progress:
             progress.add_task("features of what is not music", total=None)
-            not_music = not_music_sampler(cache.frontend, cache.ear, window)
+            rows = not_music_features(cache.frontend, cache.ear, shortest=window)
         return Material(
             chosen,
             {name: self.features(name, clips, cache) for name, clips in chosen.items()},
-            not_music,
-            cache.frontend.parameters,
+            not_music_sampler(rows, parameters.frame_duration),
+            parameters,
         )
 
     def samplers(self, chosen: Mapping[str, Sequence[Clip]], cache: FeatureCache) -> dict[str, WindowSampler]:
