@@ -179,6 +179,11 @@ def _refuse(values: dict[str, Any], reason: str) -> None:
 @click.option(
     "--snr", type=float, default=20.0, show_default=True, help="With --room: power of the music over the noise, in dB."
 )
+@click.option(
+    "--gain",
+    type=click.FloatRange(-60, 20),
+    help="Also hear the clips with this gain, in dB, and tell how much estimates change: -20 for the goal.",
+)
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write tables with 95 % intervals to this file.")
 @click.option(
     "--tracks",
@@ -214,6 +219,7 @@ def evaluate(
     plots: Path | None,
     room: str | None,
     snr: float,
+    gain: float | None,
     markdown: Path | None,
     tracks: Path | None,
     against: tuple[Path, ...],
@@ -236,8 +242,8 @@ def evaluate(
     from training.paper.system_file import is_system_file
 
     if checkpoint is not None and is_system_file(checkpoint):
-        if lag or baseline or worst:
-            raise click.UsageError("--lag, --baseline and --worst are for models that can be streamed")
+        if lag or baseline or worst or gain is not None:
+            raise click.UsageError("--lag, --baseline, --worst and --gain are for models that can be streamed")
         if cross_validate or plots or markdown or tracks or against:
             raise click.UsageError(
                 "--cross-validate, --plots, --markdown, --tracks and --against are for models that can be streamed"
@@ -251,8 +257,8 @@ def evaluate(
 
     report = ReportOptions(tracks, against, plots, markdown, json_path, allowance)
     if cross_validate:
-        if lag or baseline or worst or room:
-            raise click.UsageError("--lag, --baseline, --worst and --room do not go with --cross-validate")
+        if lag or baseline or worst or room or gain is not None:
+            raise click.UsageError("--lag, --baseline, --worst, --room and --gain do not go with --cross-validate")
         run_cross_validation(
             checkpoint,
             folder,
@@ -266,6 +272,8 @@ def evaluate(
         return
     if steps is not None:
         raise click.UsageError("--steps is for --cross-validate")
+    if gain is not None and (room or lag):
+        raise click.UsageError("--room and --lag do not go with --gain, which is measured in itself and at zero lag")
     from training.running import run_evaluation
 
     run_evaluation(
@@ -274,10 +282,10 @@ def evaluate(
         lag=lag,
         baseline=baseline,
         worst=worst,
-        json_path=json_path,
         report=report,
         room=room,
         snr=snr,
+        gain=gain,
         deam_split=split(material.split_name, material.development_ids, material.evaluation_ids),
         skip_bad=material.skip_bad,
         cache=material.cache,

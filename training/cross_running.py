@@ -20,6 +20,7 @@ from training.drawing import require_matplotlib
 from training.ear_choice import musicnn_ear
 from training.feature_cache import FeatureCache, default_folder
 from training.figures.comparison import compare
+from training.figures.gain import GainFigures
 from training.figures.genres import read_genres
 from training.figures.layouts import comparison_layout
 from training.figures.report import cross_figures, write_markdown
@@ -65,7 +66,7 @@ class ReportOptions:
     @property
     def wanted(self) -> bool:
         """Whether anything is asked for."""
-        return bool(self.tracks or self.against or self.plots or self.markdown)
+        return bool(self.tracks or self.against or self.plots or self.markdown or self.json)
 
 
 def run_cross_validation(
@@ -172,9 +173,16 @@ def _materials(
 
 
 def run_held_out_report(
-    checkpoint: Checkpoint, workspace: Workspace, features: FeatureCache, options: ReportOptions
+    checkpoint: Checkpoint,
+    workspace: Workspace,
+    features: FeatureCache,
+    options: ReportOptions,
+    gain: GainFigures | None = None,
+    noted: Mapping[str, Any] | None = None,
 ) -> None:
     """Measure a checkpoint's tracks of the held-out clips, at zero lag and at `LAGS`.
+
+    What a gain changes is reported with the rest, and what is noted stands in the JSON file, too.
 
     Raises
     ------
@@ -198,7 +206,7 @@ def run_held_out_report(
             progress.advance(task)
     if options.tracks is not None:
         write_tracks(options.tracks, by_lag[0.0], {"model": checkpoint.name, "clips": EVALUATION})
-    report(workspace, by_lag[0.0], by_lag, checkpoint.name, workspace.console, options)
+    report(workspace, by_lag[0.0], by_lag, checkpoint.name, workspace.console, options, gain, noted)
 
 
 def report(
@@ -208,6 +216,8 @@ def report(
     name: str,
     console: Console,
     options: ReportOptions,
+    gain: GainFigures | None = None,
+    noted: Mapping[str, Any] | None = None,
 ) -> None:
     """Measure tracks, show the tables, and write what is asked for.
 
@@ -219,7 +229,7 @@ def report(
     genres = {set_name: read_genres(dataset) for set_name, dataset in workspace.datasets.items()}
     with progress_bar(console) as progress:
         progress.add_task("measuring", total=None)
-        measured = cross_figures(tracks, workspace.clips, genres, by_lag)
+        measured = cross_figures(tracks, workspace.clips, genres, by_lag, gain=gain)
         tables = measured.layouts(options.allowance)
         for path in options.against:
             theirs, _ = read_tracks(path)
@@ -230,7 +240,7 @@ def report(
     if options.markdown is not None:
         write_markdown(options.markdown, tables)
     if options.json is not None:
-        write_json(options.json, {"model": name, **measured.to_json(options.allowance)})
+        write_json(options.json, {"model": name, **(noted or {}), **measured.to_json(options.allowance)})
     if options.plots is not None:
         with progress_bar(console) as progress:
             progress.add_task("drawing", total=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from model.ear import Ear
 from model.ears import DistilledListener
 from training.air import find_room
 from training.air_cache import AirFeatureCache, AirPath
+from training.altered_sound import AlteredFeatureCache
 from training.audio import SOUND_FONT
 from training.baseline import RidgeBaseline
 from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
@@ -25,9 +27,12 @@ from training.distillation import DistillationSettings
 from training.ear_choice import DISTILLED, find_ear, musicnn_ear
 from training.ear_distillation import distil_ear, unlabelled_clips
 from training.feature_cache import FeatureCache, default_folder
+from training.figures.gain import measure_gain
+from training.figures.layouts import goals_layout
+from training.gain_features import WithGain
 from training.held_out import CALIBRATION_FOLD, calibrate
 from training.recipe import Recipe, default_network
-from training.report import as_json, as_tables, worst_clips, write_json
+from training.report import as_json, as_tables, worst_clips
 from training.state import state_beside
 from training.tables import DataError
 from training.tracking import Estimate
@@ -183,10 +188,10 @@ def run_evaluation(
     lag: float = 0.0,
     baseline: bool = False,
     worst: int = 0,
-    json_path: Path | None = None,
     report: ReportOptions | None = None,
     room: str | None = None,
     snr: float = math.inf,
+    gain: float | None = None,
     deam_split: Split | None = None,
     skip_bad: bool = False,
     cache: Path | None = None,
@@ -229,9 +234,14 @@ def run_evaluation(
         console.print(table)
         if worst > 0:
             console.print(worst_clips(result, worst))
+    changed = None
+    if gain is not None:
+        altered = AlteredFeatureCache(*where, partial(WithGain, gain=gain), font, checkpoint.ear)
+        ways = [workspace.tracks(checkpoint, held_out, cache) for cache in (features, altered)]
+        changed = measure_gain(ways[0], ways[1], gain, held_out)
     if report is not None and report.wanted:
-        run_held_out_report(checkpoint, workspace, features, report)
-        return
-    if json_path is not None:
-        content = {"model": checkpoint.name, "lag": lag}
-        write_json(json_path, {**content, "results": as_json(results)})
+        noted = {"lag": lag, "results": as_json(results)}
+        run_held_out_report(checkpoint, workspace, features, report, changed, noted)
+    elif changed is not None:
+        title = f"Output change for a gain of {changed.gain:+g} dB"
+        console.print(goals_layout(changed.changes, title=title, name_missing=False, remarks=[changed.note]).to_rich())

@@ -22,6 +22,7 @@ from training.held_out import Material
 from training.not_music import not_music_features, not_music_sampler
 from training.sampling import WindowSampler
 from training.tracking import Estimate
+from training.tracks import Tracks
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,27 @@ class Workspace:
             for name, clips in chosen.items()
             if clips
         }
+
+    def tracks(self, checkpoint: Checkpoint, chosen: Mapping[str, Sequence[Clip]], cache: FeatureCache) -> Tracks:
+        """Return what a checkpoint says of clips at zero lag, showing progress.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint
+        chosen : mapping
+            Clips by data set; sets without any are passed over.
+        cache : FeatureCache
+
+        Returns
+        -------
+        Tracks
+        """
+        clips = {name: list(some) for name, some in chosen.items() if some}
+        rows = {name: self.features(name, some, cache) for name, some in clips.items()}
+        with progress_bar(self.console) as progress:
+            progress.add_task("estimating", total=None)
+            material = Material(clips, rows, None, checkpoint.frontend.parameters)
+            return material.tracks(checkpoint.network, lambda _: True)
 
     def measure(
         self,

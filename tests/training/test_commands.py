@@ -167,7 +167,11 @@ def test_what_would_fail_after_training_fails_before(trained: Path, tiny_data: P
     [
         (["--cross-validate", "--lag", 1], "do not go with --cross-validate"),
         (["--cross-validate", "--baseline"], "do not go with --cross-validate"),
+        (["--cross-validate", "--gain", -20], "do not go with --cross-validate"),
         (["--steps", 3], "--steps is for --cross-validate"),
+        (["--gain", -20, "--room", "club"], "do not go with --gain"),
+        (["--gain", -20, "--lag", 1], "do not go with --gain"),
+        (["--gain", -61], "is not in the range"),
     ],
 )
 def test_options_that_do_not_go_together(tiny_data: Path, options: list[object], message: str) -> None:
@@ -186,6 +190,29 @@ def test_held_out_clips_get_tracks_tables_and_plots(trained: Path, tiny_data: Pa
     assert 0 < len(said["own music"]) < 24
     assert (tmp_path / "f.md").read_text()
     assert list((tmp_path / "plots").iterdir())
+
+
+def test_a_gain_gets_a_row_beside_its_goal(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", trained, "--data", tiny_data, "--cache", trained.parent / "c", "--jobs", 1]
+    shown = run(*arguments, "--gain", -20)
+    assert shown.exit_code == 0, shown.output
+    assert "Output change for a gain of -20 dB" in shown.output
+    assert "the goal is for one of" not in shown.output
+    changes = {}
+    for gain in (-60, 0):
+        files = tmp_path / f"{gain}.md", tmp_path / f"{gain}.json"
+        result = run(*arguments, "--gain", gain, "--markdown", files[0], "--json", files[1])
+        assert result.exit_code == 0, result.output
+        written = json.loads(files[1].read_text())
+        assert written["gain"] == gain
+        changes[gain] = written["figures"]["own music"]["static"]["metrics"]["output change"]["arousal"]
+        assert "| output change, valence |" in files[0].read_text()
+        assert f"for a gain of {gain:+d} dB" in files[0].read_text()
+        assert "the goal is for one of -20 dB" in files[0].read_text()
+        assert written["results"]["own music"]
+    assert changes[0]["goal"] == 0.03
+    # that far down, soft bands lie below the frontend's energy floor
+    assert changes[-60]["value"] > changes[0]["value"] == 0
 
 
 def test_an_ear_comes_from_another_checkpoint(trained: Path, tiny_data: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def goals_layout(
     allowance: float = 0.0,
     title: str = "Figures and goals",
     name_missing: bool = True,
+    remarks: Sequence[str] = (),
 ) -> Layout:
     """Lay out figures beside goals and yardsticks.
 
@@ -39,13 +40,15 @@ def goals_layout(
     title : str
     name_missing : bool
         Whether a note names the goals that there is no figure for.
+    remarks : sequence of str
+        More notes.
 
     Returns
     -------
     Layout
     """
     sections = [Section(one.name, [_goal_row(one, figure, allowance) for figure in one.figures]) for one in results]
-    notes = [_INTERVALS, _CONSTANT, _PEOPLE]
+    notes = [_INTERVALS, _CONSTANT, _PEOPLE, *remarks]
     if allowance:
         notes.append(f"A goal counts as reached by what is within {allowance:g} of it.")
     if name_missing and (missing := unmeasured_goals(results)):

@@ -9,6 +9,7 @@ from typing import Any
 
 from training.figures import layouts
 from training.figures.calibration import Coverage, coverage
+from training.figures.gain import GainFigures
 from training.figures.genres import GenreFigures, GenresByDataSet, measure_genres
 from training.figures.labelled import SLOW_SECONDS, TIME_CONTINUOUS, ClipsByDataSet, slow_tracks
 from training.figures.lags import LAGS, FiguresByLag, measure_lags, shifted_by_lag
@@ -33,6 +34,8 @@ class CrossFigures:
         `SHIFTED`, and `REAL_LAG` if there are such tracks: figures by lag.
     coverage : list of Coverage
     genres : list of GenreFigures
+    gain : GainFigures or None
+        What a gain changes, if that was measured; `fast` has its figures, too.
     """
 
     fast: list[SetFigures]
@@ -40,10 +43,12 @@ class CrossFigures:
     lags: dict[str, FiguresByLag]
     coverage: list[Coverage]
     genres: list[GenreFigures]
+    gain: GainFigures | None = None
 
     def layouts(self, allowance: float = 0.0) -> list[Layout]:
         """Return all tables, those of the goals first; for `allowance` see `goals_layout`."""
-        made = [layouts.goals_layout(self.fast, allowance)]
+        remarks = [] if self.gain is None else [self.gain.note]
+        made = [layouts.goals_layout(self.fast, allowance, remarks=remarks)]
         if self.slow:
             made.append(
                 layouts.goals_layout(
@@ -72,6 +77,7 @@ class CrossFigures:
             by_genre.setdefault(genre.measured.dataset, []).append(genre.to_json())
         return {
             "allowance": allowance,
+            "gain": None if self.gain is None else self.gain.gain,
             "figures": layouts.figures_json(self.fast, allowance),
             "slow": layouts.figures_json(self.slow, allowance),
             "lags": {
@@ -90,6 +96,7 @@ def cross_figures(
     by_lag: Mapping[float, Tracks] | None = None,
     lags: Sequence[float] = LAGS,
     resamples: int = RESAMPLES,
+    gain: GainFigures | None = None,
 ) -> CrossFigures:
     """Measure everything of one predictor.
 
@@ -107,6 +114,8 @@ def cross_figures(
         Seconds by which the tracks are shifted; none for no figures of shifted tracks.
     resamples : int
         Draws for the intervals.
+    gain : GainFigures, optional
+        What a gain changes.
 
     Returns
     -------
@@ -126,11 +135,12 @@ def cross_figures(
     if by_lag:
         curves[REAL_LAG] = measure_lags(by_lag, clips, resamples)
     return CrossFigures(
-        fast,
+        fast if gain is None else gain.beside(fast),
         [one for one in slow if one.kind == TIME_CONTINUOUS],
         curves,
         coverage(tracks, clips, resamples=resamples),
         measure_genres(tracks, clips, genres or {}, resamples),
+        gain,
     )
 
 
