@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from training import options
 from training.paper.names import SYSTEMS
+
+if TYPE_CHECKING:
+    from training.cross_running import ReportOptions
 
 LIVE = "live"
 
@@ -160,17 +163,16 @@ def _refuse(values: dict[str, Any], reason: str) -> None:
 @click.option(
     "--worst", type=click.IntRange(min=0), default=0, help="Also list so many clips per data set, worst first."
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
 @click.option(
     "--cross-validate",
     is_flag=True,
     help="Train the checkpoint's network anew on four fifths of the songs, five times, and measure the others.",
 )
 @click.option(
-    "--plots",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Draw scatter plots, the best and worst songs, errors by genre, accuracy by lag and reliability into this "
-    "folder.",
+    "--learning-curve",
+    is_flag=True,
+    help="Train the checkpoint's network anew on an eighth, a quarter, half and all of the development songs, and "
+    "measure each on the held-out clips.",
 )
 @click.option(
     "--room",
@@ -184,46 +186,23 @@ def _refuse(values: dict[str, Any], reason: str) -> None:
     type=click.FloatRange(-60, 20),
     help="Also hear the clips with this gain, in dB, and tell how much estimates change: -20 for the goal.",
 )
-@click.option("--markdown", type=click.Path(path_type=Path), help="Write tables with 95 % intervals to this file.")
-@click.option(
-    "--tracks",
-    type=click.Path(path_type=Path),
-    help="Keep what is said of every clip in this file (.safetensors); a cross-validation that finds it there measures "
-    "it instead of training.",
-)
-@click.option(
-    "--against",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Compare with these tracks of another model or program, song by song.",
-)
-@click.option(
-    "--allowance",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="How far below the goals figures may stay: 0.05 for the small default model.",
-)
-@click.option("--steps", type=click.IntRange(min=1), help="With --cross-validate: steps of each training.")
-@click.option("--seed", type=click.IntRange(0, 2**28), default=0, help="With --cross-validate: of the trainings.")
+@click.option("--steps", type=click.IntRange(min=1), help="With trainings: steps of each.")
+@click.option("--seed", type=click.IntRange(0, 2**28), default=0, help="With trainings: what they follow from.")
+@options.report_options
 @options.material_options
 def evaluate(
     material: options.MaterialOptions,
+    report: ReportOptions,
     checkpoint: Path | None,
     folder: Path,
     lag: float,
     baseline: bool,
     worst: int,
-    json_path: Path | None,
     cross_validate: bool,
-    plots: Path | None,
+    learning_curve: bool,
     room: str | None,
     snr: float,
     gain: float | None,
-    markdown: Path | None,
-    tracks: Path | None,
-    against: tuple[Path, ...],
-    allowance: float,
     steps: int | None,
     seed: int,
 ) -> None:
@@ -237,29 +216,38 @@ def evaluate(
       moodring evaluate --data FOLDER --baseline --worst 5
       moodring evaluate large --data FOLDER --plots plots --markdown figures.md
       moodring evaluate large --data FOLDER --cross-validate --tracks large.safetensors --plots plots
+      moodring evaluate large --data FOLDER --learning-curve --plots plots
     """
     from training.datasets.deam_splits import split
     from training.paper.system_file import is_system_file
 
+    trains = cross_validate or learning_curve
     if checkpoint is not None and is_system_file(checkpoint):
         if lag or baseline or worst or gain is not None:
             raise click.UsageError("--lag, --baseline, --worst and --gain are for models that can be streamed")
-        if cross_validate or plots or markdown or tracks or against:
+        if trains or report.plots or report.markdown or report.tracks or report.against:
             raise click.UsageError(
-                "--cross-validate, --plots, --markdown, --tracks and --against are for models that can be streamed"
+                "--cross-validate, --learning-curve, --plots, --markdown, --tracks and --against are for models that "
+                "can be streamed"
             )
         from training.paper.running import make_request, run_system_evaluation
 
         request = make_request(folder, **vars(material))
-        run_system_evaluation(checkpoint, request, json_path)
+        run_system_evaluation(checkpoint, request, report.json)
         return
-    from training.cross_running import ReportOptions, run_cross_validation
-
-    report = ReportOptions(tracks, against, plots, markdown, json_path, allowance)
-    if cross_validate:
+    if trains:
+        mode = "--cross-validate" if cross_validate else "--learning-curve"
+        if cross_validate and learning_curve:
+            raise click.UsageError("--cross-validate and --learning-curve do not go together")
         if lag or baseline or worst or room or gain is not None:
-            raise click.UsageError("--lag, --baseline, --worst, --room and --gain do not go with --cross-validate")
-        run_cross_validation(
+            raise click.UsageError(f"--lag, --baseline, --worst, --room and --gain do not go with {mode}")
+        if learning_curve and (report.tracks or report.against or report.allowance):
+            raise click.UsageError("--tracks, --against and --allowance do not go with --learning-curve")
+        from training.cross_running import run_cross_validation
+        from training.learning_curve import run_learning_curve
+
+        run = run_cross_validation if cross_validate else run_learning_curve
+        run(
             checkpoint,
             folder,
             report,
@@ -271,7 +259,7 @@ def evaluate(
         )
         return
     if steps is not None:
-        raise click.UsageError("--steps is for --cross-validate")
+        raise click.UsageError("--steps is for --cross-validate and --learning-curve")
     if gain is not None and (room or lag):
         raise click.UsageError("--room and --lag do not go with --gain, which is measured in itself and at zero lag")
     from training.running import run_evaluation

@@ -68,6 +68,22 @@ class ReportOptions:
         """Whether anything is asked for."""
         return bool(self.tracks or self.against or self.plots or self.markdown or self.json)
 
+    def check(self) -> None:
+        """Fail now with what would otherwise fail after hours of training.
+
+        Raises
+        ------
+        DataError
+            If plots cannot be drawn, a folder is missing, or other tracks cannot be read.
+        """
+        if self.plots is not None:
+            require_matplotlib()
+        for written in (self.tracks, self.markdown, self.json):
+            if written is not None and not written.parent.is_dir():
+                raise DataError(f'there is no folder "{written.parent}" to write to')
+        for other in self.against:
+            read_tracks(other)
+
 
 def run_cross_validation(
     path: Path | None,
@@ -89,14 +105,7 @@ def run_cross_validation(
     MoodringError
         If data or the checkpoint are missing or malformed, or something cannot be written.
     """
-    if options.plots is not None:
-        require_matplotlib()
-    # what would fail after hours of training fails now
-    for written in (options.tracks, options.markdown, options.json):
-        if written is not None and not written.parent.is_dir():
-            raise DataError(f'there is no folder "{written.parent}" to write to')
-    for other in options.against:
-        read_tracks(other)
+    options.check()
     console = Console()
     checkpoint = load_checkpoint(path)
     workspace = Workspace.open(folder, jobs, console)

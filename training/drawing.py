@@ -38,6 +38,20 @@ def require_matplotlib() -> None:
         raise DataError('plots need matplotlib; install it: pip install "moodring[plots]"')
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for pictures if it is not there.
+
+    Raises
+    ------
+    DataError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f'cannot make the folder "{folder}": {error.strerror or error}') from error
+
+
 def save_figure(figure: Figure, stem: Path) -> list[Path]:
     """Write a figure as PNG and as SVG, the same bytes for the same figure.
 
@@ -93,6 +107,14 @@ def tidy(axes: Axes) -> None:
     axes.grid(True, color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def keep_span(axes: Axes, least: float = 0.1) -> None:
+    """Let axes span at least so much upwards, so that differences in the third decimal do not look like much."""
+    low, high = axes.get_ylim()
+    if high - low < least:
+        middle = (low + high) / 2
+        axes.set_ylim(middle - least / 2, middle + least / 2)
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:

@@ -82,6 +82,37 @@ _MATERIAL = (
     ),
 )
 
+_REPORT = (
+    click.option("--json", type=click.Path(path_type=Path), help="Write the figures to this file, too."),
+    click.option(
+        "--plots",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Draw scatter plots, the best and worst songs, errors by genre, accuracy by lag and reliability (with "
+        "--learning-curve: that) into this folder.",
+    ),
+    click.option("--markdown", type=click.Path(path_type=Path), help="Write tables with 95 % intervals to this file."),
+    click.option(
+        "--tracks",
+        type=click.Path(path_type=Path),
+        help="Keep what is said of every clip in this file (.safetensors); a cross-validation that finds it there "
+        "measures it instead of training.",
+    ),
+    click.option(
+        "--against",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Compare with these tracks of another model or program, song by song.",
+    ),
+    click.option(
+        "--allowance",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        help="How far below the goals figures may stay: 0.05 for the small default model.",
+    ),
+)
+_REPORT_NAMES = ("tracks", "against", "plots", "markdown", "json", "allowance")
+
 
 @dataclass(frozen=True)
 class MaterialOptions:
@@ -119,5 +150,20 @@ def material_options(command: Callable[..., None]) -> Callable[..., None]:
         command(material, **arguments)
 
     for option in reversed(_MATERIAL):
+        wrapper = option(wrapper)
+    return wrapper
+
+
+def report_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `training.cross_running.ReportOptions` to a command, which gets them as ``report``."""
+
+    @wraps(command)
+    def wrapper(*material: MaterialOptions, **arguments: Any) -> None:
+        from training.cross_running import ReportOptions
+
+        report = ReportOptions(**{name: arguments.pop(name) for name in _REPORT_NAMES})
+        command(*material, report=report, **arguments)
+
+    for option in reversed(_REPORT):
         wrapper = option(wrapper)
     return wrapper

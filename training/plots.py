@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.drawing import BLACK, BLUE, GREY, STYLES, legend_below, new_figure, require_matplotlib, save_figure, tidy
+from training.drawing import (
+    BLACK,
+    BLUE,
+    GREY,
+    STYLES,
+    keep_span,
+    legend_below,
+    make_folder,
+    new_figure,
+    require_matplotlib,
+    save_figure,
+    tidy,
+)
 from training.figures.calibration import RELIABILITY_LEVELS, Coverage, coverage
 from training.figures.genres import GenreFigures
 from training.figures.labelled import SIGNS, STATIC, TIME_CONTINUOUS, ClipsByDataSet, LabelledTracks, label_tracks
@@ -19,7 +31,6 @@ from training.figures.lags import FiguresByLag
 from training.figures.measuring import AUC, CCC, DIMENSIONS, R
 from training.figures.report import CrossFigures
 from training.song_plots import curves_figure, scatter_figure
-from training.tables import DataError
 from training.tracks import Tracks
 
 if TYPE_CHECKING:
@@ -27,9 +38,6 @@ if TYPE_CHECKING:
 
 HEADLINES = {TIME_CONTINUOUS: CCC, STATIC: R, SIGNS: AUC}
 """The metric by which accuracy is drawn, by kind of labels."""
-
-# differences in the third decimal are not to look like much
-_LEAST_SPAN = 0.1
 
 
 def draw_plots(tracks: Tracks, clips: ClipsByDataSet, measured: CrossFigures, folder: Path, title: str) -> list[Path]:
@@ -60,10 +68,7 @@ def draw_plots(tracks: Tracks, clips: ClipsByDataSet, measured: CrossFigures, fo
         If matplotlib is not installed, tracks and clips do not fit together, or a file cannot be written.
     """
     require_matplotlib()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f'cannot make the folder "{folder}": {error.strerror or error}') from error
+    make_folder(folder)
     written = []
     labelled = label_tracks(tracks, clips)
     for one in labelled:
@@ -153,10 +158,7 @@ def lag_figure(curves: Mapping[str, FiguresByLag], title: str) -> Figure:
                 ]
                 lags, values = zip(*points, strict=True) if points else ((), ())
                 axes.plot(lags, values, color=colour, marker=marker, linestyle=dash, markersize=4, label=name)
-            low, high = axes.get_ylim()
-            if high - low < _LEAST_SPAN:
-                middle = (low + high) / 2
-                axes.set_ylim(middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2)
+            keep_span(axes)
             axes.set_ylabel(f"{HEADLINES[kind]}, {dimension}", fontsize=9)
             axes.set_title(dataset, fontsize=9, loc="left", parse_math=False)
             tidy(axes)

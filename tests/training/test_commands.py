@@ -171,6 +171,9 @@ def test_what_would_fail_after_training_fails_before(trained: Path, tiny_data: P
         (["--steps", 3], "--steps is for --cross-validate"),
         (["--gain", -20, "--room", "club"], "do not go with --gain"),
         (["--gain", -20, "--lag", 1], "do not go with --gain"),
+        (["--learning-curve", "--cross-validate"], "do not go together"),
+        (["--learning-curve", "--gain", -20], "do not go with --learning-curve"),
+        (["--learning-curve", "--tracks", "t"], "do not go with --learning-curve"),
         (["--gain", -61], "is not in the range"),
     ],
 )
@@ -190,6 +193,24 @@ def test_held_out_clips_get_tracks_tables_and_plots(trained: Path, tiny_data: Pa
     assert 0 < len(said["own music"]) < 24
     assert (tmp_path / "f.md").read_text()
     assert list((tmp_path / "plots").iterdir())
+
+
+def test_a_learning_curve_is_shown_written_and_drawn(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    common = ["evaluate", trained, "--data", tiny_data, "--learning-curve", "--cache", trained.parent / "c"]
+    files = ["--markdown", tmp_path / "f.md", "--json", tmp_path / "f.json", "--plots", tmp_path / "plots"]
+    result = run(*common, "--steps", 3, "--jobs", 1, *files)
+    assert result.exit_code == 0, result.output
+    written = json.loads((tmp_path / "f.json").read_text())
+    assert written["recipe"]["steps"] == 3
+    points = written["learning_curve"]
+    assert [point["share"] for point in points] == [0.125, 0.25, 0.5, 1]
+    songs = [point["songs"]["own music"] for point in points]
+    assert songs == sorted(set(songs))
+    assert songs[-1] == load_checkpoint(trained).training["data"]["own music"]["clips"]
+    assert "figures against songs" in (tmp_path / "f.md").read_text()
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["learning-curve.png", "learning-curve.svg"]
+    assert "there is no folder" in line(run(*common, "--json", tmp_path / "none" / "f.json"))
 
 
 def test_a_gain_gets_a_row_beside_its_goal(trained: Path, tiny_data: Path, tmp_path: Path) -> None:
