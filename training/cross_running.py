@@ -23,6 +23,7 @@ from training.figures.comparison import compare
 from training.figures.gain import GainFigures
 from training.figures.genres import read_genres
 from training.figures.layouts import comparison_layout
+from training.figures.properties import Descriptions, describe_clips
 from training.figures.report import cross_figures, write_markdown
 from training.fold_ears import FoldDistillation, FoldEarMaterials, both_of
 from training.held_out import Fold, Material, Materials, cross_validate
@@ -67,6 +68,11 @@ class ReportOptions:
     def wanted(self) -> bool:
         """Whether anything is asked for."""
         return bool(self.tracks or self.against or self.plots or self.markdown or self.json)
+
+    @property
+    def detailed(self) -> bool:
+        """Whether something is to be written that tells where the error is."""
+        return bool(self.plots or self.markdown or self.json)
 
     def check(self) -> None:
         """Fail now with what would otherwise fail after hours of training.
@@ -135,7 +141,12 @@ def run_cross_validation(
             tracks = cross_validate(materials, parameters, recipe, seed, jobs, lambda _: progress.advance(task))
         if options.tracks is not None:
             write_tracks(options.tracks, tracks, notes)
-    report(workspace, tracks, {}, checkpoint.name, console, options)
+    described = None
+    if options.detailed:
+        plain = FeatureCache(cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT)
+        rows = {name: workspace.features(name, workspace.clips[name], plain) for name in tracks}
+        described = describe_clips(workspace.clips, rows, checkpoint.frontend.parameters)
+    report(workspace, tracks, {}, checkpoint.name, console, options, described=described)
 
 
 def _ear_notes(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -215,7 +226,8 @@ def run_held_out_report(
             progress.advance(task)
     if options.tracks is not None:
         write_tracks(options.tracks, by_lag[0.0], {"model": checkpoint.name, "clips": EVALUATION})
-    report(workspace, by_lag[0.0], by_lag, checkpoint.name, workspace.console, options, gain, noted)
+    described = describe_clips(clips, rows, checkpoint.frontend.parameters) if options.detailed else None
+    report(workspace, by_lag[0.0], by_lag, checkpoint.name, workspace.console, options, gain, noted, described)
 
 
 def report(
@@ -227,6 +239,7 @@ def report(
     options: ReportOptions,
     gain: GainFigures | None = None,
     noted: Mapping[str, Any] | None = None,
+    described: Descriptions | None = None,
 ) -> None:
     """Measure tracks, show the tables, and write what is asked for.
 
@@ -238,7 +251,7 @@ def report(
     genres = {set_name: read_genres(dataset) for set_name, dataset in workspace.datasets.items()}
     with progress_bar(console) as progress:
         progress.add_task("measuring", total=None)
-        measured = cross_figures(tracks, workspace.clips, genres, by_lag, gain=gain)
+        measured = cross_figures(tracks, workspace.clips, genres, by_lag, gain=gain, described=described)
         tables = measured.layouts(options.allowance)
         for path in options.against:
             theirs, _ = read_tracks(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from training.drawing import GREY, STYLES, keep_span, legend_below, new_figure, tidy
+from training.drawing import STYLES, keep_span, legend_below, new_figure, tidy
 from training.figures.learning import CurvePoint, curves_by_set
 from training.figures.measuring import DIMENSIONS
 from training.plots import HEADLINES
@@ -44,7 +44,7 @@ def learning_figure(points: Sequence[CurvePoint], title: str) -> Figure:
             found = [one.find(HEADLINES[first.kind], dimension) for _, one in curve]
             for at, one in zip(songs, found, strict=True):
                 if one.interval is not None:
-                    axes.vlines(at, *one.interval, color=GREY, linewidth=1, alpha=0.6)
+                    axes.vlines(at, *one.interval, color=colour, linewidth=1, alpha=0.5)
             values = [one.value for one in found]
             axes.plot(songs, values, color=colour, marker=marker, linestyle=dash, markersize=4, label=dimension)
         axes.set_xscale("log", base=2)

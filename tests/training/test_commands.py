@@ -136,6 +136,8 @@ def test_a_cross_validation_writes_what_it_is_asked_for_and_is_read_back(
     assert all(track.stds is not None for track in said["own music"].values())
     assert "own music" in markdown.read_text()
     assert json.loads(figures.read_text())["model"] == "mine"
+    assert json.loads(figures.read_text())["properties"]["own music"]["static"]
+    assert "Where the error is" in markdown.read_text()
     assert list(plots.glob("*.png"))
 
     def refuse(*arguments: object) -> None:
@@ -191,7 +193,7 @@ def test_held_out_clips_get_tracks_tables_and_plots(trained: Path, tiny_data: Pa
     said, notes = read_tracks(tmp_path / "t.safetensors")
     assert notes["clips"] == "evaluation"
     assert 0 < len(said["own music"]) < 24
-    assert (tmp_path / "f.md").read_text()
+    assert "own music: mean absolute error by brightness" in (tmp_path / "f.md").read_text()
     assert list((tmp_path / "plots").iterdir())
 
 

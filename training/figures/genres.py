@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.bootstrap import mean_over_rows
 from training.datasets import DataSet
@@ -118,16 +119,42 @@ def measure_genres(
 
 def _measure(labelled: LabelledTracks, resamples: int) -> SetFigures:
     metric = SIGN_ACCURACY if labelled.kind == SIGNS else MEAN_ABSOLUTE_ERROR
-    scores = _scores(labelled)
-    sums, counts = np.zeros((len(labelled.groups), 2)), np.zeros(len(labelled.groups))
-    np.add.at(sums, labelled.group_of, scores)
-    np.add.at(counts, labelled.group_of, 1)
-    values = with_intervals(mean_over_rows(sums, counts), len(labelled.groups), resamples)
-    return SetFigures.of(labelled, [Figure(*key, *value) for key, value in zip(pairs(metric), values, strict=True)])
+    return SetFigures.of(labelled, mean_figures(metric, clip_scores(labelled), labelled.group_of, resamples))
 
 
-def _scores(labelled: LabelledTracks) -> Array:
-    """Return each clip's mean over its rows and the folds, shape (clips, 2)."""
+def mean_figures(metric: str, scores: Array, songs: NDArray[np.intp], resamples: int = RESAMPLES) -> list[Figure]:
+    """Average scores, with intervals over songs.
+
+    Parameters
+    ----------
+    metric : str
+        What they are.
+    scores : ndarray of float64, shape (n, 2)
+        Valence and arousal; at least one row.
+    songs : ndarray of int, shape (n,)
+        Number of each row's song.
+    resamples : int
+        Draws for the intervals.
+
+    Returns
+    -------
+    list of Figure
+        Of valence and arousal.
+    """
+    numbers, places = np.unique(songs, return_inverse=True)
+    sums = np.zeros((len(numbers), 2))
+    np.add.at(sums, places, scores)
+    values = with_intervals(mean_over_rows(sums, np.bincount(places)), len(numbers), resamples)
+    return [Figure(*key, *value) for key, value in zip(pairs(metric), values, strict=True)]
+
+
+def clip_scores(labelled: LabelledTracks) -> Array:
+    """Return each clip's absolute error, or whether its signs are right, as the mean over rows and folds.
+
+    Returns
+    -------
+    ndarray of float64, shape (clips, 2)
+    """
     folds = []
     for fold in labelled.rows:
         if labelled.kind == SIGNS:

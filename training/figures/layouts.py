@@ -14,6 +14,7 @@ from training.figures.genres import GenreFigures
 from training.figures.goals import COVERAGE_TOLERANCES, GOALS, target_of
 from training.figures.lags import FiguresByLag
 from training.figures.measuring import DIMENSIONS, Figure, SetFigures
+from training.figures.properties import PropertyFigures
 from training.paper.layout import DASH, Layout, Section, number
 
 _INTERVALS = "Square brackets: 95 % intervals, bootstrapped over songs (4q: over artists)."
@@ -146,6 +147,21 @@ def genre_layout(genres: Sequence[GenreFigures]) -> Layout:
         ["genre", "clips", *DIMENSIONS],
         [Section(title, rows) for title, rows in sections.items()],
         ["A clip of several genres counts in each.", _INTERVALS],
+    )
+
+
+def property_layout(found: Sequence[PropertyFigures]) -> Layout:
+    """Lay out errors by what the music is like, those of a data set and a property together."""
+    sections: dict[str, list[list[str]]] = {}
+    for one in found:
+        title = f"{one.dataset}: {one.figures[0].metric} by {one.property}"
+        cells = [_with_interval(figure.value, figure.interval) for figure in one.figures]
+        sections.setdefault(title, []).append([one.group, f"{one.count} {one.unit}", *cells])
+    return Layout(
+        "Where the error is",
+        ["", "number", *DIMENSIONS],
+        [Section(title, rows) for title, rows in sections.items()],
+        ["Thirds of the data set's clips; mode: whether a major or a minor key fits the clip best.", _INTERVALS],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from training.figures.genres import GenreFigures, GenresByDataSet, measure_genre
 from training.figures.labelled import SLOW_SECONDS, TIME_CONTINUOUS, ClipsByDataSet, slow_tracks
 from training.figures.lags import LAGS, FiguresByLag, measure_lags, shifted_by_lag
 from training.figures.measuring import RESAMPLES, SetFigures, measure
+from training.figures.properties import Descriptions, PropertyFigures, measure_properties
 from training.files import write_whole
 from training.paper.layout import Layout
 from training.tracks import Tracks
@@ -34,6 +35,7 @@ class CrossFigures:
         `SHIFTED`, and `REAL_LAG` if there are such tracks: figures by lag.
     coverage : list of Coverage
     genres : list of GenreFigures
+    properties : list of PropertyFigures
     gain : GainFigures or None
         What a gain changes, if that was measured; `fast` has its figures, too.
     """
@@ -43,6 +45,7 @@ class CrossFigures:
     lags: dict[str, FiguresByLag]
     coverage: list[Coverage]
     genres: list[GenreFigures]
+    properties: list[PropertyFigures] = field(default_factory=list)
     gain: GainFigures | None = None
 
     def layouts(self, allowance: float = 0.0) -> list[Layout]:
@@ -61,6 +64,8 @@ class CrossFigures:
             made += layouts.lag_layouts(self.lags)
         if self.genres:
             made.append(layouts.genre_layout(self.genres))
+        if self.properties:
+            made.append(layouts.property_layout(self.properties))
         return made
 
     def to_markdown(self, allowance: float = 0.0) -> str:
@@ -75,6 +80,9 @@ class CrossFigures:
         by_genre: dict[str, Any] = {}
         for genre in self.genres:
             by_genre.setdefault(genre.measured.dataset, []).append(genre.to_json())
+        by_property: dict[str, Any] = {}
+        for alike in self.properties:
+            by_property.setdefault(alike.dataset, {}).setdefault(alike.kind, []).append(alike.to_json())
         return {
             "allowance": allowance,
             "gain": None if self.gain is None else self.gain.gain,
@@ -86,6 +94,7 @@ class CrossFigures:
             },
             "coverage": covered,
             "genres": by_genre,
+            "properties": by_property,
         }
 
 
@@ -97,6 +106,7 @@ def cross_figures(
     lags: Sequence[float] = LAGS,
     resamples: int = RESAMPLES,
     gain: GainFigures | None = None,
+    described: Descriptions | None = None,
 ) -> CrossFigures:
     """Measure everything of one predictor.
 
@@ -116,6 +126,8 @@ def cross_figures(
         Draws for the intervals.
     gain : GainFigures, optional
         What a gain changes.
+    described : mapping, optional
+        What clips are like; see `training.figures.properties.describe`.
 
     Returns
     -------
@@ -140,6 +152,7 @@ def cross_figures(
         curves,
         coverage(tracks, clips, resamples=resamples),
         measure_genres(tracks, clips, genres or {}, resamples),
+        measure_properties(tracks, clips, described or {}, resamples),
         gain,
     )
 
