@@ -26,13 +26,12 @@ class NetworkParameters:
     window : int
         Frames that the CRNN hears at once when it tracks.
     memory : int
-        Frames that the summary looks back over, at least `window`; 0 for no more than the window.
+        Frames that the summary remembers harmony and the ear's columns of, at least `window`; 0 for no more than the
+        window. Log-mel energies of a minute would tell it the recording, which it would learn by heart.
     columns : tuple of str
-        Groups of columns that the CRNN takes: ``logmel_mean``, ``logmel_std``, ``harmony``.
+        Groups of columns that the CRNN takes: ``logmel_mean``, ``logmel_std``, ``harmony``; harmony comes last.
     ear_columns : int
         Columns that an ear (`model.ear`) adds behind the frontend's; only the summary takes them.
-    ear_std : bool
-        Give the summary the standard deviations of the ear's columns beside their means.
     remove_level : bool
         Subtract the window's mean log-mel level, so that gain does not matter (a microphone's is arbitrary).
     dynamic_range : float
@@ -48,6 +47,9 @@ class NetworkParameters:
         for none.
     spread_units : int
         Hidden units of the path that gives the standard deviations (`model.summary.SpreadPath`); 0 for none.
+    crnn_dropout : float
+        Share of the windows in training for which the CRNN is left out, so that the summary learns to do without it
+        (stochastic depth, Huang et al. 2016).
     crnn : CRNNParameters
         Sizes of the CRNN.
     """
@@ -56,13 +58,13 @@ class NetworkParameters:
     memory: int = 0
     columns: tuple[str, ...] = ("logmel_mean", "logmel_std", "harmony")
     ear_columns: int = 0
-    ear_std: bool = False
     remove_level: bool = True
     dynamic_range: float = 80.0
     split_planes: bool = False
     members: int = 1
     summary_units: int | None = None
     spread_units: int = 0
+    crnn_dropout: float = 0.0
     crnn: CRNNParameters = field(default_factory=CRNNParameters)
 
     def __post_init__(self) -> None:
@@ -85,11 +87,17 @@ class NetworkParameters:
             raise ValueError(f"summary_units must be from 0 to 1024, not {self.summary_units}")
         if self.summary_units is None and (self.memory or self.ear_columns or self.spread_units):
             raise ValueError("memory, ear_columns and spread_units need a summary: set summary_units")
+        if not 0 <= self.crnn_dropout < 1 or (self.crnn_dropout and self.summary_units is None):
+            raise ValueError(f"crnn_dropout must be from 0 to below 1, and needs a summary, not {self.crnn_dropout}")
         known = ("logmel_mean", "logmel_std", "harmony")
         if not self.columns or any(c not in known for c in self.columns):
             raise ValueError(f"columns must be some of {', '.join(known)}, not {self.columns}")
-        if self.split_planes and "harmony" in (self.columns[0], *self.columns[:-1]):
-            raise ValueError(f"with split_planes, harmony comes last and not alone, unlike in {self.columns}")
+        if "harmony" in self.columns[:-1]:
+            raise ValueError(f"harmony comes last, unlike in {self.columns}")
+        if self.split_planes and self.columns[0] == "harmony":
+            raise ValueError("with split_planes, harmony comes not alone")
+        if self.memory and not self.ear_columns and "harmony" not in self.columns:
+            raise ValueError("memory needs harmony or ear_columns: nothing else is remembered")
 
     @property
     def history(self) -> int:
@@ -119,7 +127,8 @@ class EmotionNetwork(nn.Module):
         self.harmony = Harmony()
         spectral = [name for name in parameters.columns if name != "harmony"]
         harmony = Harmony.column_count * ("harmony" in parameters.columns)
-        self._heard = len(spectral) * feature_parameters.mel_bands + harmony
+        self._spectral = len(spectral) * feature_parameters.mel_bands
+        self._heard = self._spectral + harmony
         split = parameters.split_planes
         self.crnn = CRNN(
             self._heard,
@@ -133,8 +142,8 @@ class EmotionNetwork(nn.Module):
         self.summary: SummaryPath | None = None
         self.spread: SpreadPath | None = None
         if parameters.summary_units is not None:
-            deviations = columns if parameters.ear_std else self._heard
-            statistics = (columns + deviations) * (2 if parameters.memory else 1)
+            remembered = columns - self._spectral if parameters.memory else 0
+            statistics = 2 * (columns + remembered) + parameters.ear_columns
             self.statistics_standardisation = Standardisation(statistics)
             self.summary = SummaryPath(parameters.members, statistics, parameters.summary_units)
             if parameters.spread_units:
@@ -156,20 +165,16 @@ class EmotionNetwork(nn.Module):
         where = self.feature_parameters.columns
         groups = []
         for name in p.columns:
-            if name == "harmony":
-                groups.append(self.harmony(features[..., where["logchroma"]]))
-            elif name == "logmel_mean":
+            if name == "logmel_mean":
                 logmel = features[..., where[name]]
                 if p.remove_level:
                     loudest = logmel.amax(dim=(1, 2), keepdim=True)
                     logmel = torch.maximum(logmel, loudest - p.dynamic_range)
                     logmel = logmel - logmel.mean(dim=(1, 2), keepdim=True)
                 groups.append(logmel)
-            else:
+            elif name == "logmel_std":
                 groups.append(features[..., where[name]])
-        if p.ear_columns:
-            groups.append(features[..., self.feature_parameters.feature_count :])
-        return torch.cat(groups, dim=-1)
+        return torch.cat([*groups, self._remembered_inputs(features)], dim=-1)
 
     def set_standardisation(self, histories: list[Tensor]) -> None:
         """Take mean and standard deviation of the inputs, and of their statistics, from training features.
@@ -280,14 +285,29 @@ class EmotionNetwork(nn.Module):
         return standardised
 
     def _members_of(self, standardised_window: Tensor, statistics: Tensor | None) -> Tensor:
-        scores = self.crnn.scores(standardised_window[..., : self._heard])
-        if self.summary is not None:
-            scores = scores + self.summary(statistics)
+        window = standardised_window[..., : self._heard]
+        if self.summary is None:
+            return torch.tanh(self.crnn.scores(window))
+        scores: Tensor = self.summary(statistics)
+        if not self.training:
+            return torch.tanh(scores + self.crnn.scores(window))
+        scores = scores.repeat(1, window.shape[1], 1, 1)
+        dropout = self.network_parameters.crnn_dropout
+        kept = torch.rand(len(scores)) >= dropout
+        if kept.any():
+            scores[kept] += self.crnn.scores(window[kept]) / (1 - dropout)
         return torch.tanh(scores)
 
+    def _remembered_inputs(self, features: Tensor) -> Tensor:
+        first = self.feature_parameters.feature_count
+        groups = [features[..., first : first + self.network_parameters.ear_columns]]
+        if "harmony" in self.network_parameters.columns:
+            groups.insert(0, self.harmony(features[..., self.feature_parameters.columns["logchroma"]]))
+        return torch.cat(groups, dim=-1)
+
     def _raw_statistics(self, features: Tensor, standardised_window: Tensor) -> Tensor:
-        spans = [standardised_window]
+        statistics = [statistics_of(standardised_window), standardised_window[:, -1, self._heard :]]
         if self.network_parameters.memory:
-            spans.append(self._standardised(features[:, -self.network_parameters.memory :]))
-        deviations = None if self.network_parameters.ear_std else self._heard
-        return torch.cat([statistics_of(span, deviations) for span in spans], dim=-1)
+            inputs = self._remembered_inputs(features[:, -self.network_parameters.memory :])
+            statistics.append(statistics_of(self.standardisation(inputs, self._spectral)))
+        return torch.cat(statistics, dim=-1)

@@ -21,21 +21,19 @@ SMALLEST_STD, LARGEST_STD = 0.02, 1.0
 _USUAL_LOG_STD = -1.6
 
 
-def statistics_of(inputs: Tensor, deviations: int | None = None) -> Tensor:
+def statistics_of(inputs: Tensor) -> Tensor:
     """Return means over frames, and then standard deviations.
 
     Parameters
     ----------
     inputs : Tensor, shape (batch, frames, columns)
-    deviations : int, optional
-        Of how many columns, from the first, to take the standard deviation; of all if not given.
 
     Returns
     -------
-    Tensor, shape (batch, columns + deviations)
+    Tensor, shape (batch, 2 * columns)
     """
     mean = inputs.mean(dim=1)
-    variance = (inputs - mean.unsqueeze(1))[..., :deviations].square().mean(dim=1)
+    variance = (inputs - mean.unsqueeze(1)).square().mean(dim=1)
     # the root of zero has no gradient
     return torch.cat([mean, torch.sqrt(variance + _SMALLEST_VARIANCE)], dim=-1)
 
@@ -61,9 +59,9 @@ class Standardisation(nn.Module):
         self.mean.copy_(x.mean(dim=0))
         self.std.copy_(x.std(dim=0).clamp_min(smallest))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Standardise shape (..., columns)."""
-        return (x - self.mean) / self.std
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """Standardise the columns from `first` on, shape (..., columns - first)."""
+        return (x - self.mean[first:]) / self.std[first:]
 
 
 class SummaryPath(nn.Module):

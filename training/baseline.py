@@ -16,12 +16,13 @@ from training.sampling import WindowSampler
 _WINDOWS_PER_SET = 4000
 _PENALTY = 1000.0
 _SEED = 0
+_SIGN_VALUE = 0.25
 
 
 class RidgeBaseline:
     """Linear in the mean and the standard deviation, over the window, of the inputs that a network takes.
 
-    Fitted to windows of the data sets, as many of each; signs count as values of plus or minus `sign_value`.
+    Fitted to windows of the data sets, as many of each; signs count as values of plus or minus 0.25.
 
     Parameters
     ----------
@@ -29,11 +30,9 @@ class RidgeBaseline:
         Gives the inputs and the window's length; its weights are not used.
     samplers : mapping
         Where windows come from, by the name of the data set.
-    sign_value : float
-        In (0, 1].
     """
 
-    def __init__(self, network: EmotionNetwork, samplers: Mapping[str, WindowSampler], sign_value: float) -> None:
+    def __init__(self, network: EmotionNetwork, samplers: Mapping[str, WindowSampler]) -> None:
         self._network = network
         generator = torch.Generator().manual_seed(_SEED)
         statistics, targets = [], []
@@ -41,7 +40,7 @@ class RidgeBaseline:
             windows, labels = sampler.draw(_WINDOWS_PER_SET, network.network_parameters.window, generator)
             statistics.append(self._statistics(windows))
             mean = labels.nanmean(dim=1).numpy().astype(np.float64)
-            targets.append(mean * sign_value if sampler.has_signs else mean)
+            targets.append(mean * _SIGN_VALUE if sampler.has_signs else mean)
         x, y = np.concatenate(statistics), np.concatenate(targets)
         x, y = x[~np.isnan(y[:, 0])], y[~np.isnan(y[:, 0])]
         self._mean, self._std = x.mean(axis=0), x.std(axis=0) + 1e-6

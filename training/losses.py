@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+_SATURATED = 0.999
+"""Where an output's atanh is taken to end."""
 
 
 def pair_loss(outputs: Tensor, labels: Tensor, concordance: float) -> Tensor:
@@ -40,22 +44,24 @@ def pair_loss(outputs: Tensor, labels: Tensor, concordance: float) -> Tensor:
     return (squared_error + concordance * (1 - ccc)).mean()
 
 
-def sign_loss(outputs: Tensor, signs: Tensor, margin: float) -> Tensor:
-    """Hinge loss: how far outputs fall short of `margin` on the labelled side of zero.
+def sign_loss(outputs: Tensor, signs: Tensor, scale: float) -> Tensor:
+    """Logistic loss: the negative log-likelihood of signs whose log-odds are `scale` times the outputs' atanh.
 
     Parameters
     ----------
     outputs : Tensor, shape (batch, frames, members, 2)
     signs : Tensor, shape (batch, frames, 2)
         -1 or 1.
-    margin : float
-        Outputs beyond it cost nothing, so a clip may be as strong as it is.
+    scale : float
+        The higher, the nearer to zero outputs may stay that are sure of a sign; with 6, an output of 0.25 says that it
+        is right four times in five.
 
     Returns
     -------
     Tensor, shape ()
     """
-    return torch.relu(margin - signs.unsqueeze(2) * outputs).mean()
+    scores = torch.atanh(outputs.clamp(-_SATURATED, _SATURATED))
+    return functional.softplus(-scale * signs.unsqueeze(2) * scores).mean()
 
 
 def spread_loss(estimates: Tensor, stds: Tensor, labels: Tensor) -> Tensor:

@@ -23,8 +23,7 @@ def default_network(window: int = 20, ear_columns: int = 0, small: bool = False)
     ear_columns : int
         Outputs of the ear.
     small : bool
-        For the default's ear: with its columns' standard deviations, which tell nothing of an ear that pools over
-        seconds, and fewer hidden units, so that all weights together stay below 300 thousand.
+        For the default's ear: with fewer hidden units, so that all weights together stay below 300 thousand.
 
     Returns
     -------
@@ -34,11 +33,11 @@ def default_network(window: int = 20, ear_columns: int = 0, small: bool = False)
         window=window,
         memory=max(window, MEMORY),
         ear_columns=ear_columns,
-        ear_std=small,
         split_planes=True,
         members=3,
         summary_units=24 if small else 32,
         spread_units=16 if small else 32,
+        crnn_dropout=0.5,
         crnn=CRNNParameters(dropout=0.35),
     )
 
@@ -52,9 +51,10 @@ class Recipe:
     steps : int
         Steps of Adam.
     learning_rate : float
-        At the start; falls to 0 along a half cosine.
+        The CRNN's, at the start; falls to 0 along a half cosine.
     summary_rate : float
-        The same for the summary, which sees hundreds of statistics and would soon know them by heart.
+        The same for the summary and for the standard deviations. The CRNN, which learns faster, is slower on purpose:
+        otherwise it knows the training windows by heart before the summary has learned what songs have in common.
     weight_decay : float
         Of the summary's weights (AdamW).
     windows_per_step : mapping
@@ -70,8 +70,8 @@ class Recipe:
         Weight of 1 - CCC, within each data set, beside the squared error.
     sign_weight : float
         Weight of the loss on signs beside the loss on pairs.
-    sign_margin : float
-        Outputs this far from zero, on the right side, are good enough.
+    sign_scale : float
+        How far from zero outputs need not be; see `training.losses.sign_loss`.
     equaliser, noise_share : float
         See `training.augmentation.augment`.
     splice_share : float
@@ -82,19 +82,19 @@ class Recipe:
     """
 
     steps: int = 1000
-    learning_rate: float = 5e-3
+    learning_rate: float = 5e-4
     summary_rate: float = 2e-3
     weight_decay: float = 1e-2
     windows_per_step: Mapping[str, int] = field(
-        default_factory=lambda: {"vgmidi": 32, "emotify": 32, "4q": 40, "emopia": 28, "own music": 32}
+        default_factory=lambda: {"vgmidi": 64, "emotify": 64, "4q": 96, "emopia": 88, "own music": 64}
     )
     shortest_window: int = 3
     short_share: float = 0.2
-    not_music_windows: int = 8
+    not_music_windows: int = 16
     not_music_weight: float = 0.1
     concordance: float = 0.3
-    sign_weight: float = 1.0
-    sign_margin: float = 0.25
+    sign_weight: float = 0.45
+    sign_scale: float = 6.0
     equaliser: float = 3.0
     noise_share: float = 0.5
     splice_share: float = 0.4

@@ -221,14 +221,13 @@ def run_evaluation(
     torch.set_num_threads(1)
     others: dict[str, Estimate] = {}
     if baseline:
-        recipe = Recipe()
         development = {
             name: [c for c in clips if c.part == DEVELOPMENT]
             for name, clips in workspace.clips.items()
-            if name in recipe.windows_per_step
+            if name in Recipe().windows_per_step
         }
         samplers = workspace.samplers(development, features)
-        others["ridge regression"] = RidgeBaseline(checkpoint.network, samplers, recipe.sign_margin).estimate
+        others["ridge regression"] = RidgeBaseline(checkpoint.network, samplers).estimate
     results = workspace.measure(checkpoint, held_out, features, frames, others)
     for result, table in zip(results, as_tables(results), strict=True):
         console.print(table)

@@ -193,7 +193,7 @@ def _loss(
         of_kind = sum(len(other) for other, of_other in zip(labels, kinds, strict=True) if of_other == kind)
         # concordance is taken within a data set: between data sets it would reward telling their recordings apart
         if kind == SIGNS:
-            part = recipe.sign_weight * sign_loss(output, label[:, -window:], recipe.sign_margin)
+            part = recipe.sign_weight * sign_loss(output, label[:, -window:], recipe.sign_scale)
         elif kind == PAIRS:
             part = pair_loss(output, label[:, -window:], recipe.concordance)
         else:

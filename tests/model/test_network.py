@@ -71,17 +71,69 @@ def test_the_ear_is_heard_by_the_summary_alone() -> None:
     torch.testing.assert_close(network.members_of(window, statistics), network.members_of(other_window, statistics))
 
 
-@pytest.mark.parametrize("ear_std", [False, True])
-def test_statistics_are_as_many_as_the_standardisation_has(ear_std: bool) -> None:
-    network = network_of(**WHOLE, ear_std=ear_std)
-    expected = 2 * (20 + (20 if ear_std else 16))
-    assert network.statistics(rows(2, 30, 4)).shape == (2, expected)
+@pytest.mark.parametrize("memory", [0, 30])
+def test_an_ear_column_is_in_the_statistics_of_all_spans(memory: int) -> None:
+    network = network_of(**{**WHOLE, "memory": memory})
     features = rows(2, 30, 4)
+    # 8 bands' means and standard deviations, 4 columns of the ear; the memory keeps the ear's alone
+    assert network.statistics(features).shape == (2, 2 * (16 + 4) + 4 + (2 * 4 if memory else 0))
     moving = features.clone()
     moving[:, ::2, -1] += 5
     moving[:, 1::2, -1] -= 5
     changed = (network.statistics(moving) - network.statistics(features)).abs().amax(dim=0) > 1e-3
-    assert int(changed.sum()) == (2 if ear_std else 0)
+    # the newest frame and the standard deviation of each span; up and down leave the means
+    assert int(changed.sum()) == (3 if memory else 2)
+
+
+def test_log_mel_is_not_remembered_beyond_the_window() -> None:
+    network = network_of(**WHOLE)
+    network.set_standardisation([rows(8, 30, 4, seed) for seed in range(4)])
+    features = rows(1, 30, 4)
+    other = features.clone()
+    other[:, :20, : FEATURES.columns["logmel_std"].stop] += rows(1, 20)[..., : FEATURES.columns["logmel_std"].stop]
+    torch.testing.assert_close(network.estimate(features)[0], network.estimate(other)[0])
+
+
+def test_harmony_is_remembered() -> None:
+    network = network_of(window=10, memory=30, summary_units=3)
+    network.set_standardisation([rows(8, 30, seed=seed) for seed in range(4)])
+    features = rows(1, 30)
+    other = features.clone()
+    other[:, :20, FEATURES.columns["logchroma"]] = rows(1, 20, seed=1)[..., FEATURES.columns["logchroma"]]
+    assert not torch.allclose(network.estimate(features)[0], network.estimate(other)[0], atol=1e-5)
+
+
+def test_the_crnn_is_left_out_of_some_windows_in_training_only() -> None:
+    network = network_of(**WHOLE, crnn_dropout=0.5).train()
+    for path in (network.crnn, network.summary):
+        assert path is not None
+        for module in path.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+    features = rows(64, 10, 4)
+    statistics = network.statistics(features)
+    assert network.summary is not None
+    alone = torch.tanh(network.summary(statistics)).expand(-1, 10, -1, -1)
+    left_out = torch.isclose(network.members_of(features, statistics), alone).all(dim=(1, 2, 3))
+    assert 16 < int(left_out.sum()) < 48
+    whole = network_of(**WHOLE)
+    whole.load_state_dict(network.state_dict())
+    torch.testing.assert_close(network.eval().estimate(features)[0], whole.estimate(features)[0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"columns": ("harmony", "logmel_mean")}, "harmony comes last"),
+        ({"columns": ("harmony",), "split_planes": True}, "not alone"),
+        ({**PLAIN, "memory": 30, "summary_units": 3}, "memory needs harmony or ear_columns"),
+        ({"crnn_dropout": 0.5}, "crnn_dropout must be"),
+        ({"crnn_dropout": 1.0, "summary_units": 3}, "crnn_dropout must be"),
+    ],
+)
+def test_parameters_that_do_not_go_together_are_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        NetworkParameters(**wrong)
 
 
 def test_a_summary_that_is_nothing_changes_nothing() -> None:
@@ -100,7 +152,7 @@ def test_a_lag_of_more_than_half_the_window_is_that_of_a_window_that_ends_earlie
     features = rows(2, 40)
     earlier = features[:, : 40 - (lag - 5)]
     torch.testing.assert_close(network.estimate(features, lag)[0], network.estimate(earlier, 5)[0])
-    with_summary = network_of(**{**PLAIN, "memory": 30, "summary_units": 3})
+    with_summary = network_of(window=10, memory=30, summary_units=3)
     with_summary.set_standardisation([rows(8, 30, seed=seed) for seed in range(4)])
     assert lag == 5 or not torch.allclose(
         with_summary.estimate(features, lag)[0], with_summary.estimate(earlier, 5)[0], atol=1e-5

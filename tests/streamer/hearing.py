@@ -19,9 +19,7 @@ def hearing_checkpoint() -> Checkpoint:
     mel = random.random((8, features.fft_window // 2 + 1), dtype=np.float32)
     chroma = random.random((12, features.frame_length // 2 + 1), dtype=np.float32)
     ear = RememberingEar()
-    parameters = NetworkParameters(
-        window=4, memory=12, ear_columns=ear.shape.outputs, ear_std=True, summary_units=0, spread_units=4
-    )
+    parameters = NetworkParameters(window=4, memory=12, ear_columns=ear.shape.outputs, summary_units=0, spread_units=4)
     torch.manual_seed(0)
     network = EmotionNetwork(features, parameters).eval()
     checkpoint = Checkpoint("hearing", Frontend(features, mel, chroma), network, ear=ear)

@@ -83,7 +83,7 @@ def test_the_cache_computes_once_and_never_trusts_a_broken_file(
     cache.path(source).write_bytes(cache.path(source).read_bytes()[:1000])
     np.testing.assert_array_equal(cache.load(source), first)
 
-    monkeypatch.setattr("training.feature_cache.read_frames", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("training.extractors.read_frames", lambda *_: pytest.fail("computed again"))
     np.testing.assert_array_equal(cache.load(source), first)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -214,7 +215,12 @@ def test_losses_by_hand() -> None:
     labels = torch.tensor([0.5, float("nan"), 0.5]).reshape(1, 3, 1).expand(1, 3, 2)
     assert pair_loss(outputs, labels, 0.0).item() == pytest.approx(0.5)
     signs = torch.ones(1, 3, 2)
-    assert sign_loss(outputs, signs, 0.25).item() == pytest.approx((0 + 0.25 + 0.75) / 3)
+    # an output of tanh(1/4) is right with the odds exp(2)
+    scores = torch.tensor([0.25, 0.0, -0.25]).reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
+    expected = sum(-math.log(1 / (1 + math.exp(-odds))) for odds in (2.0, 0.0, -2.0)) / 3
+    assert sign_loss(torch.tanh(scores), signs, 8.0).item() == pytest.approx(expected)
+    saturated = torch.tensor([1.0, -1.0]).reshape(2, 1, 1, 1).expand(2, 1, 1, 2)
+    assert sign_loss(saturated, torch.ones(2, 1, 2), 6.0).isfinite()
 
 
 def test_augmentation_without_strength_changes_nothing_much() -> None:
