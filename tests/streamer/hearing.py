@@ -25,8 +25,8 @@ def hearing_checkpoint() -> Checkpoint:
     checkpoint = Checkpoint("hearing", Frontend(features, mel, chroma), network, ear=ear)
     assert network.summary is not None
     assert network.spread is not None
-    torch.nn.init.normal_(network.summary.linear.weight, std=0.02)
-    torch.nn.init.normal_(network.spread.output.weight, std=0.5)
+    torch.nn.init.normal_(network.summary.linear.weight, std=0.01)
+    torch.nn.init.normal_(network.spread.output.weight, std=0.1)
     music = sounds(24, 8)
     rows = torch.from_numpy(checkpoint.features(music, [checkpoint.memory()] * 24))
     network.set_standardisation([rows[None, i : i + 12] for i in range(12)])
