@@ -143,7 +143,7 @@ class EmotionNetwork(nn.Module):
         self.spread: SpreadPath | None = None
         if parameters.summary_units is not None:
             remembered = columns - self._spectral if parameters.memory else 0
-            statistics = 2 * (columns + remembered) + parameters.ear_columns
+            statistics = columns + self._heard + 2 * remembered
             self.statistics_standardisation = Standardisation(statistics)
             self.summary = SummaryPath(parameters.members, statistics, parameters.summary_units)
             if parameters.spread_units:
@@ -306,7 +306,8 @@ class EmotionNetwork(nn.Module):
         return torch.cat(groups, dim=-1)
 
     def _raw_statistics(self, features: Tensor, standardised_window: Tensor) -> Tensor:
-        statistics = [statistics_of(standardised_window), standardised_window[:, -1, self._heard :]]
+        # how an ear's columns move within seconds tells less of the mood than of the recording
+        statistics = [statistics_of(standardised_window, self._heard)]
         if self.network_parameters.memory:
             inputs = self._remembered_inputs(features[:, -self.network_parameters.memory :])
             statistics.append(statistics_of(self.standardisation(inputs, self._spectral)))

@@ -21,19 +21,21 @@ SMALLEST_STD, LARGEST_STD = 0.02, 1.0
 _USUAL_LOG_STD = -1.6
 
 
-def statistics_of(inputs: Tensor) -> Tensor:
+def statistics_of(inputs: Tensor, deviations: int | None = None) -> Tensor:
     """Return means over frames, and then standard deviations.
 
     Parameters
     ----------
     inputs : Tensor, shape (batch, frames, columns)
+    deviations : int, optional
+        Of how many columns, from the first, to take the standard deviation; of all if not given.
 
     Returns
     -------
-    Tensor, shape (batch, 2 * columns)
+    Tensor, shape (batch, columns + deviations)
     """
     mean = inputs.mean(dim=1)
-    variance = (inputs - mean.unsqueeze(1)).square().mean(dim=1)
+    variance = (inputs - mean.unsqueeze(1))[..., :deviations].square().mean(dim=1)
     # the root of zero has no gradient
     return torch.cat([mean, torch.sqrt(variance + _SMALLEST_VARIANCE)], dim=-1)
 

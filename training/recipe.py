@@ -86,14 +86,14 @@ class Recipe:
     summary_rate: float = 2e-3
     weight_decay: float = 1e-2
     windows_per_step: Mapping[str, int] = field(
-        default_factory=lambda: {"vgmidi": 64, "emotify": 64, "4q": 96, "emopia": 88, "own music": 64}
+        default_factory=lambda: {"vgmidi": 80, "emotify": 64, "4q": 96, "emopia": 44, "own music": 64}
     )
     shortest_window: int = 3
     short_share: float = 0.2
     not_music_windows: int = 16
     not_music_weight: float = 0.1
     concordance: float = 0.3
-    sign_weight: float = 0.45
+    sign_weight: float = 0.36
     sign_scale: float = 6.0
     equaliser: float = 3.0
     noise_share: float = 0.5

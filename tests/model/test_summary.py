@@ -18,6 +18,8 @@ def test_statistics_are_means_and_standard_deviations() -> None:
     both = statistics_of(inputs)
     torch.testing.assert_close(both[:, :3], inputs.mean(dim=1))
     torch.testing.assert_close(both[:, 3:], inputs.std(dim=1, correction=0), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(statistics_of(inputs, 2), both[:, :5])
+    assert statistics_of(inputs, 0).shape == (5, 3)
 
 
 def test_statistics_of_what_does_not_move_have_a_gradient() -> None:
