@@ -24,7 +24,7 @@ PARAMETERS = FeatureParameters(mel_bands=8)
 NETWORK = NetworkParameters(
     window=4,
     memory=8,
-    columns=("logmel_mean",),
+    columns=("logmel_mean", "harmony"),
     summary_units=0,
     spread_units=2,
     crnn=CRNNParameters(conv_filters=1, fc_units=2, gru_units=2, maxout_pieces=2),
@@ -110,7 +110,7 @@ def test_no_clip_is_estimated_by_a_network_that_saw_its_group(spied: Spied) -> N
             group = [other.name for other in given.clips[name] if other.group == clip.group]
             assert not {number_of(given, name, other) for other in group} & seen
             said = given.tracks(network, lambda other, clip=clip: other is clip)[name][clip.name]
-            np.testing.assert_allclose(tracks[name][clip.name].values, said.values, atol=1e-6)
+            np.testing.assert_allclose(tracks[name][clip.name].values, said.values, atol=1e-5)
     for fold, (seen, network) in enumerate(spied):
         assert {number_of(given, "emopia", "p0"), number_of(given, "emopia", "p2")} <= seen
         assert not {number_of(given, "emopia", "p1"), number_of(given, "emopia", "p3")} & seen

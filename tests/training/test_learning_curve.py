@@ -27,7 +27,7 @@ PARAMETERS = FeatureParameters(mel_bands=8)
 NETWORK = NetworkParameters(
     window=4,
     memory=8,
-    columns=("logmel_mean",),
+    columns=("logmel_mean", "harmony"),
     summary_units=0,
     spread_units=2,
     crnn=CRNNParameters(conv_filters=1, fc_units=2, gru_units=2, maxout_pieces=2),
