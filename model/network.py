@@ -187,12 +187,7 @@ class EmotionNetwork(nn.Module):
         self.standardisation.fit(torch.cat(inputs), _SMALLEST_INPUT_STD)
         if self.summary is not None:
             self.statistics_standardisation.fit(
-                torch.cat(
-                    [
-                        self._raw_statistics(features, self._standardised(self._window(features)))
-                        for features in histories
-                    ]
-                ),
+                torch.cat([self._raw_statistics(features, self._newest(features)) for features in histories]),
                 _SMALLEST_STATISTIC_STD,
             )
 
@@ -204,9 +199,7 @@ class EmotionNetwork(nn.Module):
         features : Tensor, shape (batch, frames, feature_count + ear_columns)
             The frames so far; those before `NetworkParameters.history` are not looked at.
         """
-        newest = self._standardised(self._window(features))
-        statistics: Tensor = self.statistics_standardisation(self._raw_statistics(features, newest))
-        return statistics
+        return self._statistics(features, self._newest(features))
 
     def members_of(self, window: Tensor, statistics: Tensor | None) -> Tensor:
         """Estimate every frame of windows with every member, shape (batch, frames, members, 2).
@@ -261,15 +254,11 @@ class EmotionNetwork(nn.Module):
         stds : Tensor, shape (batch, 2), or None
             Standard deviations of what listeners say around `values`; None if the network has no such path.
         """
-        newest = self._standardised(self._window(features))
-        statistics = None
-        if self.summary is not None:
-            statistics = self.statistics_standardisation(self._raw_statistics(features, newest))
+        newest = self._newest(features)
+        statistics = self._statistics(features, newest) if self.summary is not None else None
         stds = self.spread(statistics) if self.spread is not None else None
         unheard = max(0, lag - self.network_parameters.window // 2)
-        described_window = (
-            self._standardised(self._window(features[:, : features.shape[1] - unheard])) if unheard else newest
-        )
+        described_window = self._newest(features[:, : features.shape[1] - unheard]) if unheard else newest
         outputs = self._members_of(described_window, statistics).mean(dim=2)
         if lag == 0:
             return outputs.mean(dim=1), stds
@@ -283,6 +272,13 @@ class EmotionNetwork(nn.Module):
     def _standardised(self, features: Tensor) -> Tensor:
         standardised: Tensor = self.standardisation(self.inputs(features))
         return standardised
+
+    def _newest(self, features: Tensor) -> Tensor:
+        return self._standardised(self._window(features))
+
+    def _statistics(self, features: Tensor, standardised_window: Tensor) -> Tensor:
+        statistics: Tensor = self.statistics_standardisation(self._raw_statistics(features, standardised_window))
+        return statistics
 
     def _members_of(self, standardised_window: Tensor, statistics: Tensor | None) -> Tensor:
         window = standardised_window[..., : self._heard]
