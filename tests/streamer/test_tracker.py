@@ -80,10 +80,9 @@ def test_streaming_is_offline(checkpoint: Checkpoint, piece: np.ndarray) -> None
     assert [status[1] for status in recorder.statuses] == ["starting", "running", "ended"]
 
 
-def test_many_streams_in_one_batch_do_not_mix(checkpoint: Checkpoint, piece: np.ndarray) -> None:
+def _track_together(checkpoint: Checkpoint, parts: dict[str, np.ndarray]) -> dict[str, list[Estimate]]:
     recorder = Recorder()
     tracker = Tracker(checkpoint, recorder.publish)
-    parts = {f"s{i}": piece[i * 44100 * 5 :][: 44100 * 12] for i in range(8)}
     streams = [
         LiveStream(name, Samples(name, part, 44100), tracker, recorder, checkpoint.frontend.parameters, paced=False)
         for name, part in parts.items()
@@ -92,8 +91,14 @@ def test_many_streams_in_one_batch_do_not_mix(checkpoint: Checkpoint, piece: np.
         live.start()
     assert all(live.join(60) for live in streams)
     tracker.close()
+    return {name: [estimate for estimate in recorder.estimates if estimate.stream == name] for name in parts}
+
+
+def test_many_streams_in_one_batch_do_not_mix(checkpoint: Checkpoint, piece: np.ndarray) -> None:
+    parts = {f"s{i}": piece[i * 44100 * 5 :][: 44100 * 12] for i in range(8)}
+    heard_of = _track_together(checkpoint, parts)
     for name, part in parts.items():
-        heard = [estimate for estimate in recorder.estimates if estimate.stream == name]
+        heard = heard_of[name]
         assert [estimate.sequence for estimate in heard] == list(range(24))
         for estimate, expected in zip(heard, _offline(checkpoint, part, 44100), strict=True):
             assert estimate.valence == pytest.approx(expected.valence, abs=1e-5)
@@ -101,19 +106,10 @@ def test_many_streams_in_one_batch_do_not_mix(checkpoint: Checkpoint, piece: np.
 
 def test_an_ear_hears_live_what_it_hears_offline(piece: np.ndarray) -> None:
     hearing = hearing_checkpoint()
-    recorder = Recorder()
-    tracker = Tracker(hearing, recorder.publish)
     parts = {f"s{i}": piece[i * 44100 * 9 :][: 44100 * 10] for i in range(3)}
-    streams = [
-        LiveStream(name, Samples(name, part, 44100), tracker, recorder, hearing.frontend.parameters, paced=False)
-        for name, part in parts.items()
-    ]
-    for live in streams:
-        live.start()
-    assert all(live.join(60) for live in streams)
-    tracker.close()
+    heard_of = _track_together(hearing, parts)
     for name, part in parts.items():
-        heard = [estimate for estimate in recorder.estimates if estimate.stream == name]
+        heard = heard_of[name]
         assert len(heard) == 20
         for estimate, expected in zip(heard, _offline(hearing, part, 44100), strict=True):
             assert estimate.valence == pytest.approx(expected.valence, abs=1e-4)
