@@ -16,7 +16,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.ear import Ear
 from model.ears import DistilledListener
 from training.air import find_room
-from training.air_cache import AirFeatureCache, AirPath
+from training.air_features import AirPath, ThroughAir
 from training.altered_sound import AlteredFeatureCache
 from training.audio import SOUND_FONT
 from training.baseline import RidgeBaseline
@@ -217,14 +217,16 @@ def run_evaluation(
     if room is None:
         features = FeatureCache(*where, font, checkpoint.ear)
     else:
-        features = AirFeatureCache(*where, AirPath(find_room(room), snr), font, checkpoint.ear)
+        path_of_air = AirPath(find_room(room), snr)
+        features = AlteredFeatureCache(*where, partial(ThroughAir, path=path_of_air), font, checkpoint.ear)
     torch.set_num_threads(1)
     others: dict[str, Estimate] = {}
     if baseline:
+        trained_on = Recipe().windows_per_step
         development = {
             name: [c for c in clips if c.part == DEVELOPMENT]
             for name, clips in workspace.clips.items()
-            if name in Recipe().windows_per_step
+            if name in trained_on
         }
         samplers = workspace.samplers(development, features)
         others["ridge regression"] = RidgeBaseline(checkpoint.network, samplers).estimate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from model.features import Frontend
 from tests.training.conftest import tone
 from training.air import MICROPHONE_BAND, ROOMS, SAMPLE_RATE, Room, find_room, heard_through_air, impulse_response
-from training.air_cache import AirFeatureCache, AirPath, ThroughAir, seed_of
+from training.air_features import AirPath, ThroughAir, seed_of
+from training.altered_sound import AlteredFeatureCache
 from training.clips import EVALUATION, Clip, StaticLabels
 from training.extractors import FrontendExtractor
 from training.feature_cache import ExtractorCache, FeatureCache
@@ -28,6 +30,10 @@ scipy_signal = pytest.importorskip("scipy.signal", reason=REASON)
 
 LIVING_ROOM = ROOMS["living room"]
 every_room = pytest.mark.parametrize("room", ROOMS.values(), ids=list(ROOMS))
+
+
+def through_air(folder: Path, frontend: Frontend, path: AirPath) -> AlteredFeatureCache:
+    return AlteredFeatureCache(folder, frontend, partial(ThroughAir, path=path))
 
 
 def decibels(ratio: float) -> float:
@@ -170,7 +176,7 @@ def clips(tmp_path: Path) -> list[Clip]:
 
 def test_features_are_those_of_what_is_heard(tmp_path: Path, clips: list[Clip], frontend: Frontend) -> None:
     path = AirPath(LIVING_ROOM, 10)
-    cache = AirFeatureCache(tmp_path / "cache", frontend, path)
+    cache = through_air(tmp_path / "cache", frontend, path)
     length = frontend.parameters.frame_length
     for clip, features in zip(clips, cache.load_all(clips), strict=True):
         samples, _ = soundfile.read(clip.source, dtype="float32")
@@ -183,13 +189,13 @@ def test_features_are_those_of_what_is_heard(tmp_path: Path, clips: list[Clip], 
 def test_the_cache_keeps_every_way_of_hearing_apart(tmp_path: Path, clips: list[Clip], frontend: Frontend) -> None:
     ways = [AirPath(room, snr) for room in ROOMS.values() for snr in (20, 10, math.inf)]
     ways += [replace(ways[0], gains=(0, 0)), replace(ways[0], clipping=True)]
-    caches = [FeatureCache(tmp_path, frontend), *(AirFeatureCache(tmp_path, frontend, way) for way in ways)]
+    caches = [FeatureCache(tmp_path, frontend), *(through_air(tmp_path, frontend, way) for way in ways)]
     paths = {cache.path(clip.source) for cache in caches for clip in clips}
     assert len(paths) == len(caches) * len(clips)
 
 
 def test_processes_hear_the_same(tmp_path: Path, clips: list[Clip], frontend: Frontend) -> None:
-    alone, together = (AirFeatureCache(tmp_path / jobs, frontend, AirPath(LIVING_ROOM, 20)) for jobs in "12")
+    alone, together = (through_air(tmp_path / jobs, frontend, AirPath(LIVING_ROOM, 20)) for jobs in "12")
     for one, two in zip(alone.load_all(clips), together.load_all(clips, jobs=2), strict=True):
         np.testing.assert_array_equal(one, two)
 

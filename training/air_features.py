@@ -10,16 +10,15 @@ import hashlib
 import importlib.metadata
 import json
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from model.ear import Ear
-from model.features import FloatArray, Frontend
+from model.features import FloatArray
 from training.air import SAMPLE_RATE, Room, heard_through_air
-from training.altered_sound import AlteredFeatureCache, extract_samples
-from training.audio import SOUND_FONT, read_mono
+from training.altered_sound import extract_samples
+from training.audio import read_mono
 from training.feature_cache import Extractor
 from training.tables import DataError
 
@@ -112,35 +111,6 @@ class ThroughAir:
         """Return the other extractor's array for what is heard of a file."""
         heard = self.path.hear(read_mono(source, SAMPLE_RATE, sound_font), source)
         return extract_samples(self.extractor, heard, SAMPLE_RATE, source, sound_font)
-
-
-@dataclass(frozen=True, init=False)
-class AirFeatureCache(AlteredFeatureCache):
-    """The frontend's features of clips that are heard through the air, computed once.
-
-    Parameters
-    ----------
-    folder : Path
-        Where they are kept.
-    frontend : Frontend
-        What computes them.
-    path : AirPath
-        How clips are heard.
-    sound_font : Path
-        What MIDI is rendered with.
-    ear : Ear, optional
-        What hears the same.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        frontend: Frontend,
-        path: AirPath,
-        sound_font: Path = SOUND_FONT,
-        ear: Ear | None = None,
-    ) -> None:
-        super().__init__(folder, frontend, partial(ThroughAir, path=path), sound_font, ear)
 
 
 def seed_of(source: Path) -> int:
