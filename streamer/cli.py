@@ -15,6 +15,7 @@ from typing import NamedTuple
 import click
 
 from model.errors import MoodringError
+from streamer.logs import log_to_standard_error
 
 INTERRUPTED = 130
 """Exit status of work that was stopped before its end (128 + SIGINT)."""
@@ -82,6 +83,7 @@ def main() -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     _repair_standard_streams()
+    log_to_standard_error()
     try:
         with _native_messages_hidden():
             status = cli.main(standalone_mode=False)
