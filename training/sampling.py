@@ -84,10 +84,7 @@ class WindowSampler:
         ValueError
             If no clip has `shortest` frames.
         """
-        weights = torch.where(self._lengths >= shortest, self._weights, torch.zeros_like(self._weights))
-        if not weights.sum() > 0:
-            raise ValueError(f"no clip has {shortest} frames")
-        length = int(self._lengths[torch.multinomial(weights, 1, generator=generator)])
+        length = int(self._lengths[self._draw_clips(1, shortest, generator)])
         end = int(torch.randint(shortest, length + 1, (1,), generator=generator))
         return min(end, longest)
 
@@ -113,12 +110,24 @@ class WindowSampler:
         ValueError
             If no clip is as long.
         """
-        weights = torch.where(self._lengths >= length, self._weights, torch.zeros_like(self._weights))
-        if not weights.sum() > 0:
-            raise ValueError(f"no clip has {length} frames")
-        drawn = torch.multinomial(weights, count, replacement=True, generator=generator)
+        drawn = self._draw_clips(count, length, generator)
         room = self._lengths[drawn] - length + 1
-        first = self._starts[drawn] + (torch.rand(count, generator=generator) * room).long()
+        return self._windows(self._starts[drawn] + (torch.rand(count, generator=generator) * room).long(), length)
+
+    def draw_beginnings(self, count: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw windows that start where their clips do: the first frames' ear has heard nothing before them either.
+
+        Parameters, returns and raises are those of `draw`.
+        """
+        return self._windows(self._starts[self._draw_clips(count, length, generator)], length)
+
+    def _draw_clips(self, count: int, shortest: int, generator: torch.Generator) -> Tensor:
+        weights = torch.where(self._lengths >= shortest, self._weights, torch.zeros_like(self._weights))
+        if not weights.sum() > 0:
+            raise ValueError(f"no clip has {shortest} frames")
+        return torch.multinomial(weights, count, replacement=True, generator=generator)
+
+    def _windows(self, first: Tensor, length: int) -> tuple[Tensor, Tensor]:
         rows = first[:, None] + torch.arange(length)
         return self.features[rows], self.labels[rows]
 

@@ -95,7 +95,10 @@ def train(
     generator = torch.Generator().manual_seed(seed)
 
     def draw(name: str, length: int) -> tuple[Tensor, Tensor]:
-        histories, labels = samplers[name].draw(counts[name], length, generator)
+        sampler = samplers[name]
+        histories, labels = (sampler.draw if length >= network.window else sampler.draw_beginnings)(
+            counts[name], length, generator
+        )
         augmented = augment(histories, features, recipe.equaliser, recipe.noise_share, generator)
         return splice(augmented, network.window, recipe.splice_share, generator), labels
 
