@@ -22,6 +22,8 @@ MAXIMUM_BODY_BYTES: Final = 1 << 16
 
 EstimateState = Literal["warming", "tracking", "silence"]
 StreamState = Literal["starting", "running", "stalled", "ended", "failed"]
+FINAL_STATES: Final = ("ended", "failed")
+"""States of a stream's last status: what comes after it is a new run."""
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
 
@@ -110,6 +112,9 @@ class Status:
         Why the state is what it is; may be empty.
     invalid : int
         Samples since the stream began that were not finite numbers, and were taken as silence.
+    started : float or None
+        UTC at which the stream's run began, in seconds since the epoch: another value means that the tracker was
+        started again. None from a publisher that does not say.
     """
 
     stream: str
@@ -119,6 +124,7 @@ class Status:
     dropped: float
     reason: str
     invalid: int = 0
+    started: float | None = None
     version: int = PROTOCOL_VERSION
 
 
@@ -209,6 +215,7 @@ def decode(frames: Sequence[bytes]) -> Estimate | Status:
             dropped=_number(fields, "dropped", 0),
             reason=_text(fields, "reason"),
             invalid=_count(fields, "invalid") if "invalid" in fields else 0,
+            started=_optional(fields, "started", 0),
         )
     raise MessageError(f'topic {topic!r} is not of stream "{stream}"')
 
@@ -236,6 +243,7 @@ def _decode_estimate(stream: str, fields: dict[str, Any]) -> Estimate:
 
 _DECIMALS = {
     "time": 6,
+    "started": 6,
     "position": 6,
     "valence": 4,
     "arousal": 4,

@@ -18,6 +18,7 @@ import zmq
 from streamer.endpoints import EndpointError, explain_zmq_error, is_loopback, refuse_taken_path, validate_endpoint
 from streamer.messages import (
     DEFAULT_ENDPOINT,
+    FINAL_STATES,
     HEARTBEAT_INTERVAL,
     Estimate,
     Status,
@@ -169,7 +170,7 @@ class Publisher:
             if time.monotonic() >= next_heartbeat:
                 next_heartbeat = time.monotonic() + HEARTBEAT_INTERVAL
                 for status in self._statuses.values():
-                    if status.state not in ("ended", "failed"):
+                    if status.state not in FINAL_STATES:
                         self._send_status(status)
         self._wake_receiver.close(linger=0)
         self._socket.close()
@@ -189,7 +190,10 @@ class Publisher:
 
     def _send_status(self, status: Status) -> None:
         before = self._statuses.get(status.stream)
-        status = replace(status, sequence=before.sequence + 1 if before else 0, time=time.time())
+        now = time.time()
+        goes_on = before is not None and (before.state not in FINAL_STATES or status.state in FINAL_STATES)
+        started = before.started if before is not None and goes_on else now
+        status = replace(status, sequence=before.sequence + 1 if before else 0, time=now, started=started)
         self._statuses[status.stream] = status
         self._send(encode(status))
 

@@ -59,7 +59,8 @@ class Subscriber:
     Attributes
     ----------
     statuses : dict of str to Status
-        The last status of each stream.
+        The last status of each stream. Another `Status.started` than before means that the tracker was started
+        again: the estimates' positions and sequences begin anew.
     refused : int
         Messages that could not be understood (another version, or not ours) and were passed over.
 
@@ -214,8 +215,12 @@ class Subscriber:
             return None  # sent once more for another subscriber, which has just come
         if key in self._last or len(self._last) < 2 * _MAXIMUM_STREAMS:
             self._last[key] = message
-        if isinstance(message, Status) and (message.stream in self.statuses or len(self.statuses) < _MAXIMUM_STREAMS):
-            self.statuses[message.stream] = message
+        if isinstance(message, Status):
+            before = self.statuses.get(message.stream)
+            if before is not None and before.started != message.started:
+                self._last.pop((Estimate, message.stream), None)  # no message of a new run is one sent once more
+            if before is not None or len(self.statuses) < _MAXIMUM_STREAMS:
+                self.statuses[message.stream] = message
         return message
 
     def _last_words(self) -> str:

@@ -36,6 +36,7 @@ STATUSES = st.builds(
     dropped=st.floats(0, 1e6).map(lambda value: round(value, 6)),
     reason=st.text(max_size=100),
     invalid=st.integers(0, 10**9),
+    started=st.none() | st.floats(0, 4e9).map(lambda value: round(value, 6)),
 )
 ESTIMATE = Estimate("a", 0, 1.0, 0.5, 0.1, -0.2, None, None, Mood(0.1, -0.2), "tracking", -20.0, 0.0, "m")
 
@@ -55,13 +56,21 @@ def test_unknown_fields_are_ignored() -> None:
     assert decode([topic, json.dumps({**json.loads(body), "colour": "blue"}).encode()]) == ESTIMATE
 
 
-def test_a_status_without_the_newer_field_is_understood() -> None:
-    topic, body = encode(Status("a", 0, 0.0, "running", 0.0, "", 5))
+def test_a_status_without_the_newer_fields_is_understood() -> None:
+    topic, body = encode(Status("a", 0, 0.0, "running", 0.0, "", 5, 1.5))
     fields = json.loads(body)
-    del fields["invalid"]
+    del fields["invalid"], fields["started"]
     decoded = decode([topic, json.dumps(fields).encode()])
     assert isinstance(decoded, Status)
     assert decoded.invalid == 0
+    assert decoded.started is None
+
+
+@pytest.mark.parametrize("started", ["now", -1, True, 10**400])
+def test_a_start_that_is_no_time_is_refused(started: object) -> None:
+    topic, body = encode(Status("a", 0, 0.0, "running", 0.0, ""))
+    with pytest.raises(MessageError):
+        decode([topic, json.dumps({**json.loads(body), "started": started}).encode()])
 
 
 @pytest.mark.parametrize(
