@@ -15,7 +15,9 @@ from types import TracebackType
 
 import zmq
 
+from streamer.authentication import Authentication
 from streamer.endpoints import EndpointError, explain_zmq_error, is_loopback, refuse_taken_path, validate_endpoint
+from streamer.keys import ServerKeys
 from streamer.messages import (
     DEFAULT_ENDPOINT,
     FINAL_STATES,
@@ -31,6 +33,8 @@ SEND_HIGH_WATER_MARK = 1000
 """Messages that wait for one subscriber, about four minutes of one stream, before it starts to lose some."""
 QUEUE_LENGTH = 256
 """Messages between the tracker and the publisher's thread; callers wait when it is full."""
+HANDSHAKE_TIMEOUT = 3.0
+"""Seconds for a peer to prove that it belongs; one that was refused tries again after so long, so it is short."""
 LINGER = 1.0
 """Seconds that `close` gives the last messages to leave."""
 
@@ -44,6 +48,8 @@ class Publisher:
         Where to bind.
     insecure : bool
         Allow an endpoint that other machines can reach, although nothing is encrypted.
+    keys : ServerKeys, optional
+        Encrypt everything, and let nobody subscribe but those whose public keys are in its folder, at any time.
 
     Attributes
     ----------
@@ -53,14 +59,18 @@ class Publisher:
     Raises
     ------
     streamer.endpoints.EndpointError
-        If the endpoint is malformed, taken, open to the network without `insecure`, or the path of an existing file.
+        If the endpoint is malformed, taken, the path of an existing file, or open to the network without `insecure`
+        or `keys`.
     """
 
-    def __init__(self, endpoint: str = DEFAULT_ENDPOINT, insecure: bool = False) -> None:
+    def __init__(
+        self, endpoint: str = DEFAULT_ENDPOINT, insecure: bool = False, keys: ServerKeys | None = None
+    ) -> None:
         validate_endpoint(endpoint)
-        if not (insecure or is_loopback(endpoint)):
+        if not (insecure or keys or is_loopback(endpoint)):
             raise EndpointError(
-                f"{endpoint} is open to the network, unencrypted; publish on tcp://127.0.0.1:PORT, or add --insecure"
+                f"{endpoint} is open to the network, unencrypted; publish on tcp://127.0.0.1:PORT, give --server-key "
+                "and --allow-clients, or add --insecure"
             )
         refuse_taken_path(endpoint)
         self._context = zmq.Context()
@@ -69,6 +79,11 @@ class Publisher:
         self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         self._socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER_MARK)
         self._socket.setsockopt(zmq.LINGER, int(LINGER * 1000))
+        self._authentication: Authentication | None = None
+        if keys is not None:
+            keys.apply_to(self._socket)
+            self._socket.setsockopt(zmq.HANDSHAKE_IVL, int(HANDSHAKE_TIMEOUT * 1000))
+            self._authentication = Authentication(self._context, keys.allow_clients)
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -157,22 +172,30 @@ class Publisher:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake_receiver, zmq.POLLIN)
+        if self._authentication is not None:
+            poller.register(self._authentication.zap_socket, zmq.POLLIN)
         next_heartbeat = time.monotonic() + HEARTBEAT_INTERVAL
         while True:
             wait = max(0.0, next_heartbeat - time.monotonic())
             ready = dict(poller.poll(int(wait * 1000) + 1))
             if self._wake_receiver in ready:
                 self._wake_receiver.recv()
+            if self._authentication is not None and self._authentication.zap_socket in ready:
+                self._authentication.answer()
             if self._socket in ready:
                 self._greet(self._socket.recv())
             if not self._send_queued():
                 break
             if time.monotonic() >= next_heartbeat:
                 next_heartbeat = time.monotonic() + HEARTBEAT_INTERVAL
+                if self._authentication is not None:
+                    self._authentication.refresh()
                 for status in self._statuses.values():
                     if status.state not in FINAL_STATES:
                         self._send_status(status)
         self._wake_receiver.close(linger=0)
+        if self._authentication is not None:
+            self._authentication.stop()
         self._socket.close()
 
     def _send_queued(self) -> bool:

@@ -19,6 +19,7 @@ from types import TracebackType
 import zmq
 
 from streamer.endpoints import EndpointError, explain_zmq_error, validate_endpoint
+from streamer.keys import ClientKeys
 from streamer.messages import (
     DEFAULT_ENDPOINT,
     ESTIMATE_TOPIC,
@@ -55,6 +56,8 @@ class Subscriber:
         second, in silence and without a source too, so 3 s mean that it has gone.
     until_ended : bool
         End the iteration when every stream heard of has said ``ended`` or ``failed``.
+    keys : ClientKeys, optional
+        For a publisher with keys: hear nobody but that publisher, and prove to it who is asking.
 
     Attributes
     ----------
@@ -78,6 +81,7 @@ class Subscriber:
         stream: str | None = None,
         timeout: float = 3.0,
         until_ended: bool = False,
+        keys: ClientKeys | None = None,
     ) -> None:
         if stream is not None:
             validate_stream_name(stream)
@@ -93,6 +97,8 @@ class Subscriber:
         self._close = weakref.finalize(self, _close, self._socket, context)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER_MARK)
+        if keys is not None:
+            keys.apply_to(self._socket)
         for topic in (ESTIMATE_TOPIC, STATUS_TOPIC):
             self._socket.subscribe(topic if stream is None else f"{topic}{stream}/")
         try:
