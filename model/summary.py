@@ -103,7 +103,8 @@ class SummaryPath(nn.Module):
 class SpreadPath(nn.Module):
     """How far estimates lie from what listeners say, as standard deviations (Nix & Weigend 1994).
 
-    `scale` is set after training, so that intervals cover what they should on music that was not trained on.
+    `scale` and `exponent` are set after training, so that intervals cover what they should on music that was not
+    trained on.
 
     Parameters
     ----------
@@ -121,10 +122,12 @@ class SpreadPath(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.constant_(self.output.bias, _USUAL_LOG_STD)
         self.register_buffer("scale", torch.ones(2))
+        self.register_buffer("exponent", torch.ones(2))
         self.scale: Tensor
+        self.exponent: Tensor
 
     def forward(self, statistics: Tensor) -> Tensor:
         """Map standardised statistics, shape (batch, statistics), to standard deviations, shape (batch, 2)."""
         seen = self.drop_inputs(statistics.clamp(-_LARGEST_DEVIATION, _LARGEST_DEVIATION))
         log_std: Tensor = self.output(torch.relu(self.hidden(seen)))
-        return (torch.exp(log_std.clamp(-6, 2)) * self.scale).clamp(SMALLEST_STD, LARGEST_STD)
+        return (torch.exp(log_std.clamp(-6, 2) * self.exponent) * self.scale).clamp(SMALLEST_STD, LARGEST_STD)

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 
 from model.features import FeatureParameters, FloatArray
 from model.network import EmotionNetwork, NetworkParameters
-from training.calibration import spread_scale
+from training.calibration import SpreadCalibration, calibrate_spread
 from training.clips import DEVELOPMENT, FOLDS, Clip, fold_of
 from training.processes import worker_pool
 from training.recipe import Recipe
@@ -139,8 +138,8 @@ def calibrate(
     fold: int,
     seed: int,
     stepped: Callable[[int, float], None] = lambda step, loss: None,
-) -> list[float]:
-    """Find the factors for the standard deviations of networks that are trained on some clips.
+) -> SpreadCalibration:
+    """Find the change that the standard deviations of networks need that are trained on some clips.
 
     A network is trained without one fold of them, and measured on that fold.
 
@@ -159,8 +158,8 @@ def calibrate(
 
     Returns
     -------
-    list of float
-        For valence and arousal; see `training.calibration.spread_scale`. Ones if nothing is left to train on.
+    SpreadCalibration
+        See `training.calibration.calibrate_spread`. It changes nothing if nothing is left to train on.
     """
 
     def is_left_out(clip: Clip) -> bool:
@@ -170,10 +169,9 @@ def calibrate(
         list(recipe.windows_per_step), lambda clip: is_for_training(clip) and not is_left_out(clip)
     )
     if not samplers:
-        return [1.0, 1.0]
+        return SpreadCalibration()
     trained = train(samplers, material.parameters, network, recipe, seed, stepped, not_music=material.not_music)
-    factors: list[float] = spread_scale(material.tracks(trained, is_left_out), material.clips).tolist()
-    return factors
+    return calibrate_spread(material.tracks(trained, is_left_out), material.clips)
 
 
 def cross_validate(
@@ -243,10 +241,10 @@ def _calibrated(by_fold: Mapping[Fold, Tracks], clips: Mapping[str, Sequence[Cli
                 for name, of_set in theirs.items():
                     if fold.is_in_folds(name):
                         others.setdefault(name, {}).update(of_set)
-        scale = spread_scale(others, clips).astype(np.float32)
+        calibration = calibrate_spread(others, clips)
         for name, of_set in tracks.items():
             for clip, said in of_set.items():
-                stds = None if said.stds is None else said.stds * scale
+                stds = None if said.stds is None else calibration.apply(said.stds)
                 called = clip if fold.is_in_folds(name) else f"{clip}@{fold.number}"
                 every.setdefault(name, {})[called] = Track(said.values, stds)
     return every

@@ -115,7 +115,7 @@ def run_training(
         )
         task = progress.add_task("calibrating", total=recipe.steps)
         left_out = CALIBRATION_FOLD if validation_fold != CALIBRATION_FOLD else CALIBRATION_FOLD + 1
-        scale = calibrate(
+        calibration = calibrate(
             material,
             parameters,
             recipe,
@@ -125,7 +125,8 @@ def run_training(
             lambda step, loss: progress.update(task, completed=step),
         )
     if network.spread is not None:
-        network.spread.scale.copy_(torch.tensor(scale))
+        network.spread.scale.copy_(torch.tensor(calibration.scale))
+        network.spread.exponent.copy_(torch.tensor(calibration.exponent))
     means = [sampler.mean for sampler in samplers.values() if not sampler.has_signs]
     # no date and no duration: the same run gives the same file
     checkpoint = Checkpoint(

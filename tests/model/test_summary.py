@@ -107,3 +107,12 @@ def test_a_scale_stretches_each_of_the_two() -> None:
     before = path(x)
     path.scale.copy_(torch.tensor([2.0, 0.5]))
     torch.testing.assert_close(path(x), before * torch.tensor([2.0, 0.5]))
+
+
+def test_an_exponent_brings_spreads_closer_together() -> None:
+    path = SpreadPath(6, 4).eval()
+    torch.nn.init.normal_(path.output.weight)
+    x = noise(5, 6)
+    before = path(x)
+    path.exponent.copy_(torch.tensor([1.0, 0.5]))
+    torch.testing.assert_close(path(x), before ** torch.tensor([1.0, 0.5]))

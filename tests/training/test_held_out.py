@@ -14,6 +14,7 @@ import training.held_out
 from model.crnn import CRNNParameters
 from model.features import FeatureParameters
 from model.network import EmotionNetwork, NetworkParameters
+from training.calibration import SpreadCalibration
 from training.clips import DEVELOPMENT, EVALUATION, FOLDS, Clip, SignLabels, StaticLabels, fold_of
 from training.held_out import Material, calibrate, cross_validate
 from training.recipe import Recipe
@@ -155,9 +156,9 @@ def test_processes_change_nothing() -> None:
 def test_a_calibration_leaves_out_one_fold(spied: Spied) -> None:
     given = material()
     fold = fold_of(given.clips["emotify"][0].group)
-    factors = calibrate(given, NETWORK, RECIPE, lambda clip: clip.part == DEVELOPMENT, fold, seed=0)
-    assert len(factors) == 2
-    assert all(factor > 0 for factor in factors)
+    found = calibrate(given, NETWORK, RECIPE, lambda clip: clip.part == DEVELOPMENT, fold, seed=0)
+    assert found != SpreadCalibration()
+    assert min(found.scale) > 0
     ((seen, _),) = spied
     left_out = {
         number_of(given, name, clip.name)
@@ -172,8 +173,8 @@ def test_a_calibration_leaves_out_one_fold(spied: Spied) -> None:
 def test_a_calibration_without_enough_songs_changes_nothing(spied: Spied) -> None:
     given = material()
     only = given.clips["emotify"][0]
-    factors = calibrate(given, NETWORK, RECIPE, lambda clip: clip.name == only.name, fold_of(only.group), seed=0)
-    assert factors == [1.0, 1.0]
+    found = calibrate(given, NETWORK, RECIPE, lambda clip: clip.name == only.name, fold_of(only.group), seed=0)
+    assert found == SpreadCalibration()
     assert not spied
 
 
