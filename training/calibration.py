@@ -41,7 +41,8 @@ class SpreadCalibration:
     def apply(self, stds: FloatArray) -> FloatArray:
         """Change standard deviations, shape (n, 2), and keep them within what a network gives."""
         changed = np.asarray(self.scale) * stds ** np.asarray(self.exponent)
-        return np.clip(changed, SMALLEST_STD, LARGEST_STD).astype(np.float32)
+        kept: FloatArray = np.clip(changed, SMALLEST_STD, LARGEST_STD).astype(np.float32)
+        return kept
 
 
 def calibrate_spread(tracks: Tracks, clips: ClipsByDataSet) -> SpreadCalibration:
