@@ -164,7 +164,8 @@ def write_key_pair(name: str, folder: Path) -> tuple[Path, Path]:
     Raises
     ------
     KeyFileError
-        If the name is not one, a file is in the way, or the folder cannot be written to; nothing is left then.
+        If the name is not one, a file is in the way, or the folder cannot be written to or keeps nothing private;
+        nothing is left then.
     """
     if not _NAME.fullmatch(name):
         raise KeyFileError(
@@ -186,6 +187,8 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         # "x": created by this very call, with the mode from the first byte on, and never through somebody's link
         with open(path, "x", encoding="ascii", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             try:
+                if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o777 & ~mode:
+                    raise KeyFileError(f'cannot keep "{path}" private: its file system has no owners; choose another')
                 file.write(text)
                 file.flush()
             except BaseException:

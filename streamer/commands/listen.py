@@ -22,6 +22,7 @@ def listen(live: LiveOptions, device: str | None) -> None:
       moodring listen
       moodring listen --device "USB Audio"
       moodring listen --device line --stream stage.left --publish tcp://127.0.0.1:5600
+      moodring listen --publish tcp://0.0.0.0:5588 --server-key stage.key_secret --allow-clients allowed
     """
     from streamer.commands.live import run_live
     from streamer.microphone import Microphone, find_input_device

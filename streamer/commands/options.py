@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from streamer.messages import DEFAULT_ENDPOINT, MessageError, validate_stream_name
+
+if TYPE_CHECKING:
+    from streamer.keys import ClientKeys, ServerKeys
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -32,6 +36,8 @@ class LiveOptions:
         Show nothing, or one JSON object per estimate, instead of the live view.
     insecure : bool
         Publish to other machines without encryption.
+    server_key, allow_clients : Path or None
+        The publisher's secret key, and the folder with the public keys of those who may subscribe; see `server_keys`.
     """
 
     publish: str
@@ -41,6 +47,31 @@ class LiveOptions:
     quiet: bool
     json: bool
     insecure: bool
+    server_key: Path | None
+    allow_clients: Path | None
+
+    def server_keys(self) -> ServerKeys | None:
+        """Read the publisher's keys.
+
+        Returns
+        -------
+        ServerKeys or None
+            None if none are given.
+
+        Raises
+        ------
+        streamer.key_files.KeyFileError
+            If they cannot be used.
+        click.UsageError
+            If there are clients to let in, but no key by which they know the publisher.
+        """
+        if self.server_key is None:
+            if self.allow_clients is not None:
+                raise click.UsageError("--allow-clients needs --server-key FILE, the publisher's own secret key.")
+            return None
+        from streamer.keys import ServerKeys
+
+        return ServerKeys.load(self.server_key, self.allow_clients)
 
 
 def stream_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -75,6 +106,47 @@ def lag_option(command: _F) -> _F:
     )(command)
 
 
+def client_key_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--key`` and ``--server-public-key`` to a command that subscribes.
+
+    The command gets `streamer.keys.ClientKeys`, or None, as its argument ``keys``.
+    """
+
+    @wraps(command)
+    def wrapper(key: Path | None, server_public_key: Path | None, **arguments: Any) -> None:
+        command(keys=_client_keys(key, server_public_key), **arguments)
+
+    decorators = [
+        click.option(
+            "--key",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="This subscriber's secret key (NAME.key_secret), for a publisher with keys; see `moodring keygen`.",
+        ),
+        click.option(
+            "--server-public-key",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="The publisher's public key (NAME.key): nobody else is listened to.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        wrapper = decorator(wrapper)
+    return wrapper
+
+
+def _client_keys(key: Path | None, server_public_key: Path | None) -> ClientKeys | None:
+    if key is None and server_public_key is None:
+        return None
+    if key is None or server_public_key is None:
+        raise click.UsageError(
+            "--key and --server-public-key go together: who is asking, and who is expected to answer."
+        )
+    from streamer.keys import ClientKeys
+
+    return ClientKeys.load(key, server_public_key)
+
+
 def live_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of `LiveOptions` to a command, which gets them as its first argument."""
 
@@ -97,6 +169,19 @@ def live_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--quiet", is_flag=True, help="Only publish; show nothing."),
         click.option("--json", is_flag=True, help="Print one JSON object per estimate instead of the live view."),
         click.option("--insecure", is_flag=True, help="Allow an endpoint that other machines can reach, unencrypted."),
+        click.option(
+            "--server-key",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Encrypt, with this secret key (NAME.key_secret); see `moodring keygen`.",
+        ),
+        click.option(
+            "--allow-clients",
+            metavar="FOLDER",
+            type=click.Path(path_type=Path),
+            help="With --server-key: whose public keys (NAME.key) are in here may subscribe, and nobody else. Changes "
+            "take effect at once.",
+        ),
     ]
     for decorator in reversed(decorators):
         wrapper = decorator(wrapper)
