@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from streamer.commands.options import stream_name
+from streamer.commands.options import client_key_options, stream_name
 from streamer.messages import DEFAULT_ENDPOINT
+
+if TYPE_CHECKING:
+    from streamer.keys import ClientKeys
 
 
 @click.command()
@@ -13,7 +18,8 @@ from streamer.messages import DEFAULT_ENDPOINT
 @click.option("--stream", metavar="NAME", callback=stream_name, help="Only this stream.  [default: all]")
 @click.option("--json", is_flag=True, help="Print one JSON object per estimate instead of the live view.")
 @click.option("--until-ended", is_flag=True, help="Stop when every stream heard of has ended.")
-def watch(endpoint: str, stream: str | None, json: bool, until_ended: bool) -> None:
+@client_key_options
+def watch(endpoint: str, stream: str | None, json: bool, until_ended: bool, keys: ClientKeys | None) -> None:
     """Subscribe to the publisher at ENDPOINT and show what it sends, until Ctrl-C or SIGTERM.
 
     Waits for a publisher that is not there yet, and for one that went away.
@@ -23,6 +29,7 @@ def watch(endpoint: str, stream: str | None, json: bool, until_ended: bool) -> N
       moodring watch
       moodring watch tcp://127.0.0.1:5600 --stream stage.left
       moodring watch --json | jq '[.position, .valence, .arousal]'
+      moodring watch tcp://HOST:5588 --key lights.key_secret --server-public-key stage.key
     """
     import time
     from contextlib import suppress
@@ -34,7 +41,7 @@ def watch(endpoint: str, stream: str | None, json: bool, until_ended: bool) -> N
     with (
         suppress(KeyboardInterrupt),
         terminated_as_interrupted(),
-        Subscriber(endpoint, stream, until_ended=until_ended) as subscriber,
+        Subscriber(endpoint, stream, until_ended=until_ended, keys=keys) as subscriber,
         make_display(endpoint, "moodring", quiet=False, json=json) as display,
     ):
         heard = time.monotonic()
