@@ -8,6 +8,9 @@ MINIMUM_SPAN = 10.0
 """Seconds of audio over which the earliest arrival counts: blocks come late by chance, but never early."""
 STEP = 1.0
 """Seconds by which the system clock must have jumped forward to be followed at once."""
+SETTLING_RATE = 0.5
+"""Largest correction backwards, in seconds per second of audio, for `MINIMUM_SPAN` after a loss: what waited while
+nothing was read comes in one burst, the first of it far too late."""
 
 
 class StreamClock:
@@ -15,7 +18,8 @@ class StreamClock:
 
     A block's arrival time is its capture time plus a delay that varies. The smallest difference between arrival
     and position within `MINIMUM_SPAN` is therefore the best guess of when position 0 was, and the clock moves
-    towards it by `SLEW_RATE` at most.
+    towards it by `SLEW_RATE` at most. How much audio was lost is only known as exactly as blocks arrive, so after a
+    loss the clock begins anew.
     """
 
     def __init__(self) -> None:
@@ -24,6 +28,20 @@ class StreamClock:
         self._minimum: float | None = None
         self._origin: float | None = None
         self._told = 0.0
+        self._resumed: float | None = None
+        self._settling_until = 0.0
+
+    def resume(self, position: float) -> None:
+        """Take note that audio was lost; what was observed before says little about what comes now.
+
+        Parameters
+        ----------
+        position : float
+            Seconds of audio since the stream began, up to the end of the loss.
+        """
+        self._minimum_before = self._minimum = None
+        self._resumed = position
+        self._settling_until = position + MINIMUM_SPAN
 
     def observe(self, position: float, captured: float) -> None:
         """Take note of when a position had been captured.
@@ -60,16 +78,24 @@ class StreamClock:
         ValueError
             If nothing has been observed yet.
         """
-        if self._minimum is None:
-            raise ValueError("no arrival has been observed yet")
-        target = min(self._minimum, self._minimum if self._minimum_before is None else self._minimum_before)
+        observed = [minimum for minimum in (self._minimum_before, self._minimum) if minimum is not None]
         if self._origin is None:
-            self._origin = target
-        else:
-            correction = target - self._origin
-            if correction < STEP:
-                largest = SLEW_RATE * (position - self._told)
-                correction = max(-largest, min(largest, correction))
-            self._origin += correction
+            if not observed:
+                raise ValueError("no arrival has been observed yet")
+            self._origin = min(observed)
+        elif observed:
+            self._origin += self._correction(min(observed) - self._origin, position)
         self._told = position
         return self._origin + position
+
+    def _correction(self, wanted: float, position: float) -> float:
+        passed = position - self._told
+        if self._resumed is not None:
+            # the loss itself may be corrected away, but no more: time would go backwards
+            lost = max(0.0, self._resumed - self._told)
+            self._resumed = None
+            return max(-lost, wanted)
+        if wanted >= STEP:
+            return wanted
+        slowest = -SETTLING_RATE * passed if position < self._settling_until else -SLEW_RATE * passed
+        return max(slowest, min(SLEW_RATE * passed, wanted))

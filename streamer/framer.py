@@ -26,7 +26,8 @@ class Frame:
     samples : ndarray of float32, shape (frame_length,)
         Mono, at the model's sample rate.
     position : float
-        Seconds of audio, lost audio included, from the stream's beginning to the frame's end.
+        Seconds of audio, lost audio included, from the stream's beginning to the frame's end: the float nearest to
+        the count of samples over their rate.
     gap : float
         Seconds of audio that were lost between this frame and the one before.
     time : float
@@ -66,7 +67,9 @@ class Framer:
         self.invalid = 0
         self.lost = 0
         self._heard = 0
-        self._gap = 0.0
+        # whole samples of either rate are whole ticks, so positions are counted in integers and never drift
+        self._ticks_per_second = sample_rate * parameters.sample_rate
+        self._gap_ticks = 0
         self._start_segment()
 
     @property
@@ -101,15 +104,21 @@ class Framer:
         lost : int
             Samples per channel at the blocks' rate.
         """
-        before = self._segment_start / self.sample_rate + self._frames * self.parameters.frame_duration
+        before = self._ticks
         self.lost += lost
         self._start_segment()
-        self._gap += self._segment_start / self.sample_rate - before
+        self._gap_ticks += self._ticks - before
 
     def finish(self) -> Iterator[Frame]:
         """End the stream: what the resampler still holds may complete a frame; the rest is shorter than one."""
         if self._resampler is not None:
             yield from self._cut(self._resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
+
+    @property
+    def _ticks(self) -> int:
+        """Where the frames so far end."""
+        of_segment = self._segment_start * self.parameters.sample_rate
+        return of_segment + self._frames * self.parameters.frame_length * self.sample_rate
 
     def _start_segment(self) -> None:
         rate = self.parameters.sample_rate
@@ -149,11 +158,11 @@ class Framer:
 
     def _complete(self) -> Frame:
         self._frames += 1
-        position = self._segment_start / self.sample_rate + self._frames * self.parameters.frame_duration
-        frame = Frame(self._partial, position, self._gap)
+        position = self._ticks / self._ticks_per_second
+        frame = Frame(self._partial, position, self._gap_ticks / self._ticks_per_second)
         self._partial = np.empty(self.parameters.frame_length, dtype=np.float32)
         self._filled = 0
-        self._gap = 0.0
+        self._gap_ticks = 0
         return frame
 
 
