@@ -22,25 +22,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from model.crnn import CRNNParameters
-from model.ear import FRAME_LENGTH, SAMPLE_RATE, Ear, EarMemory
-from model.ears import build_ear, ear_tensors, ear_to_json
-from model.errors import MoodringError
-from model.features import FeatureParameters, FloatArray, Frontend
-from model.network import EmotionNetwork, NetworkParameters
+from model.ear import Ear, EarMemory
+from model.errors import MoodringError, shown
+from model.features import FloatArray, Frontend
+from model.network import EmotionNetwork
+from model.parts import build_parts, parts_tensors, parts_to_json
+from model.tensor_file import TensorFileError, read_tensor_file
 
 VERSION = 1
 METADATA_KEY = "moodring"
-MAXIMUM_BYTES = 1 << 30
-"""A larger file is refused before it is read; the CRNN's own checkpoints are a thousand times smaller."""
+MAXIMUM_BYTES = 1 << 26
+"""A larger file is refused before it is read; the bundled checkpoints are forty times smaller."""
+MAXIMUM_HEADER_BYTES = 1 << 20
+"""A longer header is refused before it is parsed; those of the bundled checkpoints are eighty times shorter."""
+LONGEST_NAME = 100
+"""Characters of a model's name, which every message carries."""
 
-_MEL_FILTERBANK = "frontend.mel_filterbank"
-_CHROMA_FILTERBANK = "frontend.chroma_filterbank"
-_NETWORK = "network."
-_EAR = "ear."
+_LONGEST_REASON = 200
 
 BUNDLED = ("default", "large")
 """Names of the checkpoints that moodring ships; the large one needs the package musicnn."""
@@ -177,26 +177,18 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If the file cannot be written.
+            If the file cannot be written, or the name would not be read again.
         """
         path = Path(path)
         metadata = {
             "version": VERSION,
-            "name": self.name,
-            "features": self.frontend.parameters.to_json(),
-            "network": self.network.network_parameters.to_json(),
-            "ear": None if self.ear is None else ear_to_json(self.ear),
+            "name": validate_model_name(self.name),
+            **parts_to_json(self.frontend, self.network, self.ear),
             "training": self.training,
             "metrics": self.metrics,
             "licence": self.licence,
         }
-        tensors = {
-            _NETWORK + key: value.detach().cpu().contiguous() for key, value in self.network.state_dict().items()
-        }
-        tensors[_MEL_FILTERBANK] = torch.from_numpy(self.frontend.mel_filterbank)
-        tensors[_CHROMA_FILTERBANK] = torch.from_numpy(self.frontend.chroma_filterbank)
-        if self.ear is not None:
-            tensors |= {_EAR + key: value for key, value in ear_tensors(self.ear).items()}
+        tensors = parts_tensors(self.frontend, self.network, self.ear)
         content = save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
@@ -205,6 +197,30 @@ class Checkpoint:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise CheckpointError(f'cannot write checkpoint "{path}": {error.strerror}') from error
+
+
+def validate_model_name(name: object) -> str:
+    """Return the name if messages can carry it.
+
+    Parameters
+    ----------
+    name : object
+        At most `LONGEST_NAME` printable characters.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    CheckpointError
+        If it is something else.
+    """
+    if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise CheckpointError(
+            f'a model\'s name must be text of at most {LONGEST_NAME} printable characters, not "{shown(name)}"'
+        )
+    return name
 
 
 def feature_rows(
@@ -246,27 +262,21 @@ def load_checkpoint(path: str | Path | None = None) -> Checkpoint:
     name = BUNDLED[0] if path is None else str(path)
     path = bundled_checkpoint_path(name) if name in BUNDLED else Path(name)
     try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise CheckpointError(f'checkpoint "{path}" is not a file')
-        if size > MAXIMUM_BYTES:
-            raise CheckpointError(f'checkpoint "{path}" has {size} bytes; at most {MAXIMUM_BYTES} are allowed')
-        with safe_open(path, framework="pt") as archive:
-            metadata = _parse_metadata(path, archive.metadata())
-            tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a mapping)
+        file = read_tensor_file(path, MAXIMUM_BYTES, MAXIMUM_HEADER_BYTES)
     except FileNotFoundError as error:
         raise CheckpointError(f'no checkpoint file "{path}"') from error
     except OSError as error:
         raise CheckpointError(f'cannot read checkpoint "{path}": {error.strerror or error}') from error
-    except SafetensorError as error:
-        raise CheckpointError(
-            f'checkpoint "{path}" is truncated or not a safetensors file; train or copy it again'
-        ) from error
+    except TensorFileError as error:
+        raise CheckpointError(f'checkpoint "{path}" {error}; train or copy it again') from error
+    metadata = _parse_metadata(path, file.metadata)
     try:
-        return _rebuild(metadata, tensors)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f'checkpoint "{path}" does not fit together: {reason[:200]}') from error
+        return _rebuild(metadata, file.tensors)
+    except KeyError as error:
+        raise CheckpointError(f'checkpoint "{path}" does not fit together: {error} is missing') from error
+    except (AttributeError, CheckpointError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        reason = shown(" ".join(str(error).split()), _LONGEST_REASON)
+        raise CheckpointError(f'checkpoint "{path}" does not fit together: {reason}') from error
 
 
 def _parse_metadata(path: Path, header: Mapping[str, str] | None) -> dict[str, Any]:
@@ -277,42 +287,19 @@ def _parse_metadata(path: Path, header: Mapping[str, str] | None) -> dict[str, A
         metadata = None
     if not isinstance(metadata, dict):
         raise CheckpointError(f'"{path}" is a safetensors file, but not a moodring checkpoint')
-    if metadata.get("version") != VERSION:
+    if metadata.get("version") != VERSION or isinstance(metadata["version"], bool):
         raise CheckpointError(
-            f'checkpoint "{path}" has version {str(metadata.get("version"))[:20]}; this moodring reads version '
+            f'checkpoint "{path}" has version {shown(metadata.get("version"))}; this moodring reads version '
             f"{VERSION}: train it again, or install the moodring that made it"
         )
     return metadata
 
 
-def _rebuild(metadata: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Checkpoint:
-    features = FeatureParameters(**metadata["features"])
-    network_json = dict(metadata["network"])
-    network_json["columns"] = tuple(network_json["columns"])
-    network_json["crnn"] = CRNNParameters(**network_json["crnn"])
-    weights = {key[len(_NETWORK) :]: value for key, value in tensors.items() if key.startswith(_NETWORK)}
-    banks = [_finite(tensors[key]).numpy() for key in (_MEL_FILTERBANK, _CHROMA_FILTERBANK)]
-    frontend = Frontend(features, *(bank.astype(np.float32) for bank in banks))
-    parameters = NetworkParameters(**network_json)
-    ear = None
-    if metadata.get("ear") is not None:
-        of_ear = {key[len(_EAR) :]: _finite(value) for key, value in tensors.items() if key.startswith(_EAR)}
-        ear = build_ear(metadata["ear"], of_ear)
-        if (features.sample_rate, features.frame_length) != (SAMPLE_RATE, FRAME_LENGTH):
-            raise ValueError(f"its ear needs frames of {FRAME_LENGTH} samples at {SAMPLE_RATE} Hz")
-    if parameters.ear_columns != (0 if ear is None else ear.shape.outputs):
-        raise ValueError("the network takes another number of columns than its ear gives")
-    with torch.device("meta"):
-        expected = EmotionNetwork(features, parameters).state_dict()
-    # compared before memory is taken: the sizes come from the file
-    for key in sorted(expected.keys() | weights.keys()):
-        if key not in expected or key not in weights or expected[key].shape != weights[key].shape:
-            raise ValueError(f'tensor "{key}" is missing, unknown or of another shape')
-    network = EmotionNetwork(features, parameters)
-    network.load_state_dict({key: _finite(value) for key, value in weights.items()})
-    network.eval()
+def _rebuild(metadata: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> Checkpoint:
+    name = validate_model_name(metadata["name"])
+    frontend, network, ear = build_parts(metadata, tensors)
     return Checkpoint(
-        name=str(metadata["name"]),
+        name=name,
         frontend=frontend,
         network=network,
         training=dict(metadata["training"]),
@@ -320,9 +307,3 @@ def _rebuild(metadata: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Chec
         licence=str(metadata["licence"]),
         ear=ear,
     )
-
-
-def _finite(tensor: torch.Tensor) -> torch.Tensor:
-    if not bool(torch.isfinite(tensor).all()):
-        raise ValueError("a tensor holds NaN or infinity")
-    return tensor

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model.kinds import check_kinds
+
 
 @dataclass(frozen=True)
 class CRNNParameters:
@@ -49,6 +51,7 @@ class CRNNParameters:
         ValueError
             If a size is out of its range.
         """
+        check_kinds(self)
         limits = {
             "conv_filters": 512,
             "conv_kernel": 15,
@@ -62,7 +65,7 @@ class CRNNParameters:
         }
         for name, limit in limits.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= limit:
+            if not 1 <= value <= limit:
                 raise ValueError(f"{name} must be a whole number from 1 to {limit}, not {value!r}")
         if self.conv_kernel % 2 == 0:
             raise ValueError(f"conv_kernel must be odd, not {self.conv_kernel}")

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model.kinds import check_kinds
+
 _FIRST_KERNEL = 5
 _SMALLEST_STD = 1e-2
 
@@ -49,13 +51,14 @@ class DistilledEarParameters:
         ValueError
             If a size is out of its range.
         """
+        check_kinds(self)
         limits = {"columns": 1024, "bands": 1024, "spectrum_filters": 4096, "outputs": 4096}
         sizes = [(name, getattr(self, name), limit) for name, limit in limits.items()]
         if not 1 <= len(self.filters) <= 6:
             raise ValueError(f"filters must be of 1 to 6 layers, not {len(self.filters)}")
         sizes += [("filters", count, 512) for count in self.filters]
         for name, value, limit in sizes:
-            if not isinstance(value, int) or not 1 <= value <= limit:
+            if not 1 <= value <= limit:
                 raise ValueError(f"{name} must be a whole number from 1 to {limit}, not {value!r}")
         if self.bands % 2 ** len(self.filters):
             raise ValueError(

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from model.distilled_ear import DistilledEar, DistilledEarParameters
 from model.ear import COLUMNS, MEL_BANDS, Ear, EarFrontend, EarShape
+from model.errors import shown
 from model.musicnn import MusicnnEar
+from model.tensor_checks import check_tensors, finite_floats
 
 _MEL_FILTERBANK = "mel_filterbank"
 _NETWORK = "network."
@@ -85,20 +87,20 @@ def build_ear(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     ValueError, KeyError, TypeError
         If the parts do not fit together.
     """
-    frontend = EarFrontend(tensors[_MEL_FILTERBANK].numpy())
+    frontend = EarFrontend(finite_floats(tensors, _MEL_FILTERBANK).numpy())
     if description["kind"] == MusicnnEar.kind:
         return MusicnnEar(frontend, description["networks"])
     if description["kind"] != DistilledListener.kind:
-        raise ValueError(f"unknown kind of ear {str(description['kind'])[:20]!r}")
+        raise ValueError(f'unknown kind of ear "{shown(description["kind"])}"')
     sizes = dict(description["network"])
     sizes["filters"] = tuple(sizes["filters"])
     parameters = DistilledEarParameters(**sizes)
     weights = {name[len(_NETWORK) :]: value for name, value in tensors.items() if name.startswith(_NETWORK)}
+    if (parameters.columns, parameters.bands) != (COLUMNS, MEL_BANDS):
+        raise ValueError(f"the ear's network must be for {COLUMNS} columns of {MEL_BANDS} bands")
     with torch.device("meta"):
         expected = DistilledEar(parameters).state_dict()
-    # compared before memory is taken: the sizes come from the file
-    if {name: value.shape for name, value in expected.items()} != {n: value.shape for n, value in weights.items()}:
-        raise ValueError("a tensor of the ear is missing, unknown or of another shape")
+    check_tensors(expected, weights)
     network = DistilledEar(parameters)
     network.load_state_dict(weights)
     return DistilledListener(frontend, network)

@@ -23,10 +23,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.kinds import check_kinds
+
 FloatArray = NDArray[np.float32]
+
+MOST_SAMPLES_PER_FRAME = 1 << 18
+"""A longer frame is refused: 5 s at 48 kHz fit, and 64 frames at once stay below 100 MB."""
+MOST_TAPERED_SAMPLES = 1 << 19
+"""Samples of all the spectrogram columns of a frame together: 17 times what the defaults take, and 64 frames at once
+stay below 1 GB. Without a bound, a hop of one sample would need gigabytes for a frame."""
 
 SILENCE_DBFS = -200.0
 """Loudness given to a frame of exact zeros, in dBFS: below anything that 32-bit samples can hold."""
+
+SMALLEST_ENERGY_FLOOR = 1e-30
+"""Below it, 32-bit floats lose precision and then become 0, which has no logarithm."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +80,27 @@ class FeatureParameters:
         Raises
         ------
         ValueError
-            If a size is not positive, or the FFT window is longer than the frame.
+            If a value is of the wrong kind, a size is not positive, the FFT window is longer than the frame, or a
+            frame would take more memory than is allowed.
         """
+        check_kinds(self)
         if not 8000 <= self.sample_rate <= 192000:
             raise ValueError(f"sample_rate must be between 8000 and 192000, not {self.sample_rate}")
         if not 0.05 <= self.frame_duration <= 5.0:
             raise ValueError(f"frame_duration must be between 0.05 and 5 s, not {self.frame_duration}")
         if not 0 < self.fft_hop <= self.fft_window <= self.frame_length:
             raise ValueError("fft_hop, fft_window and the frame must grow in this order")
+        if self.frame_length > MOST_SAMPLES_PER_FRAME:
+            raise ValueError(f"a frame has at most {MOST_SAMPLES_PER_FRAME} samples, not {self.frame_length}")
+        columns = (self.frame_length - self.fft_window) // self.fft_hop + 1
+        if columns * self.fft_window > MOST_TAPERED_SAMPLES:
+            raise ValueError(f"{columns} columns of {self.fft_window} samples are too many; take a larger fft_hop")
         if not 1 <= self.mel_bands <= 512:
             raise ValueError(f"mel_bands must be between 1 and 512, not {self.mel_bands}")
         if not 0 <= self.mel_low < self.mel_high <= self.sample_rate / 2:
             raise ValueError("mel_low and mel_high must lie between 0 and half the sample rate")
-        if not 0 < self.energy_floor < 1:
-            raise ValueError(f"energy_floor must be between 0 and 1, not {self.energy_floor}")
+        if not SMALLEST_ENERGY_FLOOR <= self.energy_floor < 1:
+            raise ValueError(f"energy_floor must be from {SMALLEST_ENERGY_FLOOR} to below 1, not {self.energy_floor}")
         if not 0 < self.dynamic_range <= 1000:
             raise ValueError(f"dynamic_range must be between 0 and 1000 dB, not {self.dynamic_range}")
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.ear import COLUMNS, MEL_BANDS, Ear, EarFrontend, EarShape
-from model.errors import MoodringError
+from model.errors import MoodringError, shown
 from model.tensorflow_checkpoint import read_tensors
 
 NETWORKS = ("MSD_musicnn", "MTT_musicnn")
@@ -68,8 +68,8 @@ class MusicnnEar(Ear):
     kind = "musicnn"
 
     def __init__(self, frontend: EarFrontend, networks: Sequence[str] = NETWORKS) -> None:
-        if not networks or any(name not in NETWORKS for name in networks):
-            raise ValueError(f"networks must be some of {', '.join(NETWORKS)}, not {', '.join(map(str, networks))}")
+        if not networks or any(name not in NETWORKS for name in networks) or len(set(networks)) < len(networks):
+            raise ValueError(f"networks must be some of {', '.join(NETWORKS)}, not {', '.join(map(shown, networks))}")
         super().__init__(frontend, EarShape(_CONTEXT, _SPAN, UNITS * len(networks)))
         self.networks = tuple(networks)
         self._tagger_of = [_load(name) for name in networks]

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from model.crnn import CRNN, CRNNParameters
+from model.errors import shown
 from model.features import FeatureParameters
 from model.harmony import Harmony
+from model.kinds import check_kinds
 from model.summary import SpreadPath, Standardisation, SummaryPath, statistics_of
 
 _SMALLEST_INPUT_STD = 1e-3
@@ -73,15 +75,18 @@ class NetworkParameters:
         Raises
         ------
         ValueError
-            If a number is out of its range, or columns or paths do not go together.
+            If a value is of the wrong kind or out of its range, or columns or paths do not go together.
         """
+        check_kinds(self)
+        if not 0 < self.dynamic_range <= 1000:
+            raise ValueError(f"dynamic_range must be between 0 and 1000 dB, not {self.dynamic_range}")
         if not 2 <= self.window <= 600:
             raise ValueError(f"window must be from 2 to 600 frames, not {self.window}")
         if self.memory and not self.window <= self.memory <= 2400:
             raise ValueError(f"memory must be from the window's {self.window} to 2400 frames, not {self.memory}")
         for name, smallest, limit in (("members", 1, 16), ("ear_columns", 0, 4096), ("spread_units", 0, 1024)):
             value = getattr(self, name)
-            if not isinstance(value, int) or not smallest <= value <= limit:
+            if not smallest <= value <= limit:
                 raise ValueError(f"{name} must be a whole number from {smallest} to {limit}, not {value!r}")
         if self.summary_units is not None and not 0 <= self.summary_units <= 1024:
             raise ValueError(f"summary_units must be from 0 to 1024, not {self.summary_units}")
@@ -90,8 +95,8 @@ class NetworkParameters:
         if not 0 <= self.crnn_dropout < 1 or (self.crnn_dropout and self.summary_units is None):
             raise ValueError(f"crnn_dropout must be from 0 to below 1, and needs a summary, not {self.crnn_dropout}")
         known = ("logmel_mean", "logmel_std", "harmony")
-        if not self.columns or any(c not in known for c in self.columns):
-            raise ValueError(f"columns must be some of {', '.join(known)}, not {self.columns}")
+        if not self.columns or any(c not in known for c in self.columns) or len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"columns must be some of {', '.join(known)}, not {shown(', '.join(self.columns))}")
         if "harmony" in self.columns[:-1]:
             raise ValueError(f"harmony comes last, unlike in {self.columns}")
         if self.split_planes and self.columns[0] == "harmony":

@@ -87,6 +87,9 @@ def train(
       moodring train --data DEAM -o crnn.safetensors --system crnn --sequence-length 20
       moodring train --data DEAM -o best.safetensors --config best.toml --resume
     """
+    from model.checkpoint import validate_model_name
+
+    name = validate_model_name(name or output.stem)  # now, and not when the training is done
     of_live = {
         "--ear": ear_name,
         "--unlabelled": unlabelled,
@@ -113,7 +116,7 @@ def train(
         run_training(
             folder,
             output,
-            name=name or output.stem,
+            name=name,
             ear_name=ear_name or "none",
             unlabelled=unlabelled,
             window=window or 20,
@@ -136,7 +139,7 @@ def train(
         make_request(folder, **vars(material)),
         output,
         choices,
-        name=name or output.stem,
+        name=name,
         seed=seed,
         resume=resume,
         licence=licence,

@@ -1,0 +1,80 @@
+"""How frontend, ear and network travel in a checkpoint: JSON objects and tensors, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.crnn import CRNNParameters
+from model.ear import FRAME_LENGTH, SAMPLE_RATE, Ear
+from model.ears import build_ear, ear_tensors, ear_to_json
+from model.features import FeatureParameters, Frontend
+from model.network import EmotionNetwork, NetworkParameters
+from model.tensor_checks import check_cost, check_tensors, finite_floats
+
+_MEL_FILTERBANK = "frontend.mel_filterbank"
+_CHROMA_FILTERBANK = "frontend.chroma_filterbank"
+_NETWORK = "network."
+_EAR = "ear."
+
+
+def parts_to_json(frontend: Frontend, network: EmotionNetwork, ear: Ear | None) -> dict[str, Any]:
+    """Describe the parts: the objects ``features``, ``network`` and ``ear`` of a checkpoint's metadata."""
+    return {
+        "features": frontend.parameters.to_json(),
+        "network": network.network_parameters.to_json(),
+        "ear": None if ear is None else ear_to_json(ear),
+    }
+
+
+def parts_tensors(frontend: Frontend, network: EmotionNetwork, ear: Ear | None) -> dict[str, Tensor]:
+    """Return what of the parts is numbers."""
+    tensors = {_NETWORK + key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    tensors[_MEL_FILTERBANK] = torch.from_numpy(frontend.mel_filterbank)
+    tensors[_CHROMA_FILTERBANK] = torch.from_numpy(frontend.chroma_filterbank)
+    if ear is not None:
+        tensors |= {_EAR + key: value for key, value in ear_tensors(ear).items()}
+    return tensors
+
+
+def build_parts(
+    metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[Frontend, EmotionNetwork, Ear | None]:
+    """Make the parts that `parts_to_json` and `parts_tensors` describe; the network in evaluation mode.
+
+    Nothing is built before it is known that all sizes are allowed and that the tensors have them.
+
+    Raises
+    ------
+    MusicnnError
+        If the ear is musicnn's and the package is missing.
+    AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError
+        If the metadata are of other kinds, or the parts do not fit together.
+    """
+    features = FeatureParameters(**metadata["features"])
+    described = dict(metadata["network"])
+    described["columns"] = tuple(described["columns"])
+    described["crnn"] = CRNNParameters(**described["crnn"])
+    parameters = NetworkParameters(**described)
+    with torch.device("meta"):
+        outline = EmotionNetwork(features, parameters)
+    check_cost(outline)
+    weights = {key[len(_NETWORK) :]: value for key, value in tensors.items() if key.startswith(_NETWORK)}
+    check_tensors(outline.state_dict(), weights)
+    banks = [finite_floats(tensors, key).numpy() for key in (_MEL_FILTERBANK, _CHROMA_FILTERBANK)]
+    frontend = Frontend(features, *banks)
+    ear = None
+    if metadata.get("ear") is not None:
+        of_ear = {key[len(_EAR) :]: value for key, value in tensors.items() if key.startswith(_EAR)}
+        ear = build_ear(metadata["ear"], of_ear)
+        if (features.sample_rate, features.frame_length) != (SAMPLE_RATE, FRAME_LENGTH):
+            raise ValueError(f"its ear needs frames of {FRAME_LENGTH} samples at {SAMPLE_RATE} Hz")
+    if parameters.ear_columns != (0 if ear is None else ear.shape.outputs):
+        raise ValueError("the network takes another number of columns than its ear gives")
+    network = EmotionNetwork(features, parameters)
+    network.load_state_dict(weights)
+    network.eval()
+    return frontend, network, ear

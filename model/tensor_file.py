@@ -1,0 +1,117 @@
+"""Reads safetensors files that anybody may have written: every size is bounded before memory is taken for it.
+
+A file is a little-endian length of 8 bytes, a JSON header of that length, and the tensors' bytes one after the other
+(https://github.com/huggingface/safetensors, "Format"). It is read, not mapped into memory: of a mapped file that
+somebody else cuts off meanwhile, the next access kills the process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+_LENGTH_BYTES = 8
+
+
+class TensorFileError(ValueError):
+    """A file is no safetensors file, or larger than its reader allows; the text ends a sentence about the file."""
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """What a file holds.
+
+    Attributes
+    ----------
+    metadata : dict of str to str
+        Of its header; empty if it has none.
+    tensors : dict of str to Tensor
+        By name.
+    """
+
+    metadata: dict[str, str]
+    tensors: dict[str, Tensor]
+
+
+def read_tensor_file(path: Path, most_bytes: int, most_header_bytes: int) -> TensorFile:
+    """Read a file whole.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+        A larger file is refused unread.
+    most_header_bytes : int
+        A longer header is refused unparsed: of JSON, a byte can take twenty bytes of memory.
+
+    Returns
+    -------
+    TensorFile
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    TensorFileError
+        If it is no regular file, too large, truncated or no safetensors file.
+    """
+    with _open(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most_bytes:
+            raise TensorFileError(f"has {size} bytes; at most {most_bytes} are allowed")
+        header = _read_header(file, size, most_header_bytes)
+        file.seek(0)
+        content = file.read(size)
+    metadata = _metadata(header)
+    try:
+        return TensorFile(metadata, load(content))
+    except (SafetensorError, AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise TensorFileError("is truncated or not a safetensors file") from error
+
+
+def read_metadata(path: Path, most_header_bytes: int) -> dict[str, str]:
+    """Read the metadata alone; see `read_tensor_file`, which also looks at the rest."""
+    with _open(path) as file:
+        return _metadata(_read_header(file, os.fstat(file.fileno()).st_size, most_header_bytes))
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        # opening a named pipe would wait for its writer
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise TensorFileError("is not a file")
+        return path.open("rb")
+    except OSError:
+        raise
+    except ValueError as error:  # a null character in the path
+        raise error if isinstance(error, TensorFileError) else FileNotFoundError(str(error)) from error
+
+
+def _read_header(file: BinaryIO, size: int, most_header_bytes: int) -> bytes:
+    start = file.read(_LENGTH_BYTES)
+    length = struct.unpack("<Q", start)[0] if len(start) == _LENGTH_BYTES else size
+    if length > size - _LENGTH_BYTES:
+        raise TensorFileError("is truncated or not a safetensors file")
+    if length > most_header_bytes:
+        raise TensorFileError(f"has a header of {length} bytes; at most {most_header_bytes} are allowed")
+    return file.read(length)
+
+
+def _metadata(header: bytes) -> dict[str, str]:
+    try:
+        fields = json.loads(header.decode())
+    except (ValueError, RecursionError) as error:
+        raise TensorFileError("is truncated or not a safetensors file") from error
+    metadata = fields.get("__metadata__", {}) if isinstance(fields, dict) else None
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise TensorFileError("is truncated or not a safetensors file")
+    return metadata
