@@ -1,0 +1,93 @@
+"""The last message of each topic, which a late subscriber gets at once (last value caching).
+
+ZeroMQ cannot send to one subscriber alone, so a last value goes to everybody who subscribes to its topic. That is done
+at most ten times a second: a peer that subscribes again and again must not multiply what the others receive.
+
+Source: "The ZeroMQ Guide", chapter 5, "Last Value Caching".
+"""
+
+from __future__ import annotations
+
+import math
+
+REPEAT_INTERVAL = 0.1
+"""Seconds between two repetitions of last values; what is asked for in between waits for so long at most."""
+MAXIMUM_PREFIXES = 64
+"""Different subscriptions to tell apart in that time; with more of them, everything is repeated."""
+
+
+class LastValues:
+    """Keeps the last values, and says when which of them is to be sent once more.
+
+    Attributes
+    ----------
+    due : float
+        When `take_due` will have something, on the clock of `ask`; infinite if nothing was asked for.
+    """
+
+    def __init__(self) -> None:
+        self.due = math.inf
+        self._values: dict[str, dict[bytes, list[bytes]]] = {}
+        self._prefixes: set[bytes] = set()
+        self._repeated = -math.inf
+
+    def __len__(self) -> int:
+        return sum(map(len, self._values.values()))
+
+    def remember(self, stream: str, frames: list[bytes]) -> None:
+        """Keep a message instead of the one before it.
+
+        Parameters
+        ----------
+        stream : str
+            Its stream.
+        frames : list of bytes
+            Its topic and body.
+        """
+        self._values.setdefault(stream, {})[frames[0]] = frames
+
+    def forget(self, stream: str) -> None:
+        """Drop the values of a stream that has gone.
+
+        Parameters
+        ----------
+        stream : str
+            As remembered.
+        """
+        self._values.pop(stream, None)
+
+    def ask(self, prefix: bytes, now: float) -> None:
+        """Ask for the topics of a subscription.
+
+        Parameters
+        ----------
+        prefix : bytes
+            What the topics begin with.
+        now : float
+            Monotonic seconds.
+        """
+        if len(self._prefixes) < MAXIMUM_PREFIXES:
+            self._prefixes.add(prefix)
+        else:
+            self._prefixes = {b""}
+        self.due = min(self.due, max(now, self._repeated + REPEAT_INTERVAL))
+
+    def take_due(self, now: float) -> list[list[bytes]]:
+        """Take what is to be sent once more.
+
+        Parameters
+        ----------
+        now : float
+            Monotonic seconds.
+
+        Returns
+        -------
+        list of list of bytes
+            Each last value that was asked for, once; empty before it is due.
+        """
+        if now < self.due:
+            return []
+        prefixes, self._prefixes = tuple(self._prefixes), set()
+        self._repeated, self.due = now, math.inf
+        values = (frames for topics in self._values.values() for frames in topics.values())
+        return [frames for frames in values if frames[0].startswith(prefixes)]
