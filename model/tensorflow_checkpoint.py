@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,12 @@ _CASTAGNOLI = 0x82F63B78
 _CHECKSUM_MASK = 0xA282EAD8
 _DT_FLOAT = 1
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+_MOST_INDEX_BYTES = 1 << 18
+"""Of a longer index the checksums alone would take seconds; musicnn's has 6 KB."""
+_MOST_DATA_BYTES = 1 << 28
+_LONGEST_NAME = 1000
+"""Characters of a variable's name. Keys share their beginnings, so that without a bound those of a small index could
+take memory that grows with the square of its size."""
 
 
 class TensorFlowCheckpointError(MoodringError):
@@ -63,17 +69,36 @@ def read_tensors(folder: Path, prefix: str = "") -> dict[str, FloatArray]:
         If a file is missing, truncated or not what it should be.
     """
     try:
-        index = (folder / f"{prefix}.index").read_bytes()
-        data = (folder / f"{prefix}.data-00000-of-00001").read_bytes()
+        index = _read(folder / f"{prefix}.index", _MOST_INDEX_BYTES)
+        data = _read(folder / f"{prefix}.data-00000-of-00001", _MOST_DATA_BYTES)
     except OSError as error:
         raise TensorFlowCheckpointError(
             f'cannot read the TensorFlow checkpoint in "{folder}": {error.strerror or error}'
         ) from error
     try:
         entries = {key.decode(): _parse_entry(value) for key, value in _table(index) if key}
-        return {name: _tensor(data, entry) for name, entry in entries.items() if entry.dtype == _DT_FLOAT}
+        return _tensors(data, {name: entry for name, entry in entries.items() if entry.dtype == _DT_FLOAT})
     except (IndexError, OverflowError, ValueError, struct.error) as error:
         raise TensorFlowCheckpointError(f'"{folder}" does not hold a whole TensorFlow checkpoint: {error}') from error
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise TensorFlowCheckpointError(f'"{path}" has more than {most_bytes} bytes')
+    return content
+
+
+def _tensors(data: bytes, entries: Mapping[str, _Entry]) -> dict[str, FloatArray]:
+    tensors = {}
+    unclaimed = len(data)
+    for name, entry in entries.items():
+        tensors[name] = _tensor(data, entry)
+        unclaimed -= entry.size
+        if unclaimed < 0:
+            raise ValueError("its tensors overlap")
+    return tensors
 
 
 def _tensor(data: bytes, entry: _Entry) -> FloatArray:
@@ -89,8 +114,11 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise ValueError("its index has no table footer")
     footer = content[-_FOOTER_BYTES:]
     at = _skip_handle(footer, 0)  # of the metaindex block, which is empty
-    for _, handle in _block(content, *_parse_handle(footer, at)):
-        yield from _block(content, *_parse_handle(handle, 0))
+    blocks = [_parse_handle(handle, 0) for _, handle in _block(content, *_parse_handle(footer, at))]
+    if sum(size + _BLOCK_TRAILER_BYTES for _, size in blocks) > len(content):
+        raise ValueError("its blocks overlap")
+    for offset, size in blocks:
+        yield from _block(content, offset, size)
 
 
 def _parse_handle(content: bytes, at: int) -> tuple[int, int]:
@@ -124,6 +152,8 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
         if at + unshared + length > end:
             raise ValueError("an entry reaches past the end of its block")
         key = key[:shared] + block[at : at + unshared]
+        if len(key) > _LONGEST_NAME:
+            raise ValueError("a name is too long")
         at += unshared
         yield key, block[at : at + length]
         at += length

@@ -6,7 +6,6 @@ The protocol is described in PROTOCOL.md beside this file. Needs the standard li
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,10 @@ STATUS_TOPIC: Final = "status/"
 HEARTBEAT_INTERVAL: Final = 1.0
 """Seconds between statuses of a stream when nothing changes."""
 MAXIMUM_BODY_BYTES: Final = 1 << 16
+LARGEST_NUMBER: Final = 1e12
+"""Magnitude of the largest number in a body: 30 000 years in seconds. Larger ones cannot be shown as times."""
+LARGEST_COUNT: Final = (1 << 53) - 1
+"""The largest whole number that every JSON reader keeps exactly (RFC 8259, section 6)."""
 
 EstimateState = Literal["warming", "tracking", "silence"]
 StreamState = Literal["starting", "running", "stalled", "ended", "failed"]
@@ -201,8 +204,8 @@ def decode(frames: Sequence[bytes]) -> Estimate | Status:
         raise MessageError("the body is not JSON") from error
     if not isinstance(fields, dict):
         raise MessageError("the body is not a JSON object")
-    if fields.get("version") != PROTOCOL_VERSION:
-        raise MessageError(f"protocol version {str(fields.get('version'))[:20]}, not {PROTOCOL_VERSION}")
+    if type(fields.get("version")) is not int or fields["version"] != PROTOCOL_VERSION:
+        raise MessageError(f"the protocol's version is not {PROTOCOL_VERSION}")
     stream = validate_stream_name(_text(fields, "stream"))
     if topic == f"{ESTIMATE_TOPIC}{stream}/".encode():
         return _decode_estimate(stream, fields)
@@ -265,27 +268,21 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _number(fields: dict[str, Any], name: str, low: float = -math.inf, high: float = math.inf) -> float:
+def _number(fields: dict[str, Any], name: str, low: float = -LARGEST_NUMBER, high: float = LARGEST_NUMBER) -> float:
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise MessageError(f"{name} is not a number in its range")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise MessageError(f"{name} is not a finite number")
-    return number
+    return float(value)
 
 
-def _optional(fields: dict[str, Any], name: str, low: float, high: float = math.inf) -> float | None:
+def _optional(fields: dict[str, Any], name: str, low: float, high: float = LARGEST_NUMBER) -> float | None:
     return None if fields.get(name) is None else _number(fields, name, low, high)
 
 
 def _count(fields: dict[str, Any], name: str) -> int:
     value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise MessageError(f"{name} is not a whole number from 0 upwards")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_COUNT:
+        raise MessageError(f"{name} is not a whole number from 0 to {LARGEST_COUNT}")
     return value
 
 

@@ -23,6 +23,7 @@ from streamer.keys import ClientKeys
 from streamer.messages import (
     DEFAULT_ENDPOINT,
     ESTIMATE_TOPIC,
+    MAXIMUM_BODY_BYTES,
     STATUS_TOPIC,
     Estimate,
     MessageError,
@@ -97,6 +98,7 @@ class Subscriber:
         self._close = weakref.finalize(self, _close, self._socket, context)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER_MARK)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAXIMUM_BODY_BYTES)
         if keys is not None:
             keys.apply_to(self._socket)
         for topic in (ESTIMATE_TOPIC, STATUS_TOPIC):
