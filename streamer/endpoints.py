@@ -65,6 +65,23 @@ def is_loopback(endpoint: str) -> bool:
         return False
 
 
+def format_address(address: tuple[str, int]) -> str:
+    """Write a host and a port as one.
+
+    Parameters
+    ----------
+    address : tuple of str and int
+        As sockets have it.
+
+    Returns
+    -------
+    str
+        ``HOST:PORT``; an IPv6 address in brackets.
+    """
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def refuse_taken_path(endpoint: str) -> None:
     """Refuse an ``ipc`` endpoint whose path is not free: libzmq would remove whatever is there without a word.
 
