@@ -59,8 +59,14 @@ class AllowList:
         """
         return self._names[key]
 
-    def refresh(self) -> None:
-        """Look at the folder, and read what is new in it."""
+    def refresh(self) -> bool:
+        """Look at the folder, and read what is new in it.
+
+        Returns
+        -------
+        bool
+            Whether a key has gone.
+        """
         try:
             paths = list_public_keys(self._folder)
             trouble = ""
@@ -74,9 +80,11 @@ class AllowList:
         names = {file.key: path.name for path, file in self._files.items() if file.key is not None}
         for key in names.keys() - self._names.keys():
             _log.info("%s may subscribe", names[key])
-        for key in self._names.keys() - names.keys():
+        gone = self._names.keys() - names.keys()
+        for key in gone:
             _log.info("%s may subscribe no more", self._names[key])
         self._names = names
+        return bool(gone)
 
     def _look(self, path: Path) -> _File:
         before = self._files.get(path)

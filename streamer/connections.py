@@ -24,7 +24,7 @@ EVENTS_AT_ONCE = 256
 _QUEUE_LENGTH = 100_000
 """Events that may wait; libzmq's I/O thread, and with it everybody's messages, waits when there are more."""
 _EVENT = struct.Struct("=HI")
-_FAILURES = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_FAILURES = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 _EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILURES
 _NO_HANDSHAKE = "does not speak ZMTP 3 (not a subscriber, or one of before 2013)"
 _REASONS: dict[int, str] = {
@@ -75,6 +75,8 @@ class Connection:
         Whether every message that comes under this descriptor is surely this connection's.
     ending : bool
         Whether it was shut down and will be gone at any moment.
+    refused : bool
+        Whether `Connections.refuse` was told of it.
     """
 
     descriptor: int
@@ -84,6 +86,7 @@ class Connection:
     spoke: bool = False
     settled: bool = True
     ending: bool = False
+    refused: bool = False
 
     @property
     def host(self) -> str:
@@ -189,6 +192,9 @@ class Connections:
         if not connection.spoke:
             connection.spoke = True
             self._unnamed_handshakes = max(0, self._unnamed_handshakes - 1)
+            if connection.refused:
+                connection.refused = False
+                self._mark_refused(connection.host)  # so it was another one
         return connection
 
     def settle(self) -> None:
@@ -215,6 +221,21 @@ class Connections:
         self._sockets.shut_down(connection.descriptor, connection.number)
         self._warnings.warning(f"{connection.host} {reason}", f"disconnected {connection.address}: it {reason}")
 
+    def refuse(self, host: str, reason: str) -> None:
+        """Log that somebody is not let in, who is left to hang until the time for the handshake is over.
+
+        Parameters
+        ----------
+        host : str
+            As `Connection.host`. libzmq does not say which connection of this host it is, if several are waiting.
+        reason : str
+            What it did, to follow its address.
+        """
+        self.watch()
+        connection = self._mark_refused(host)
+        address = host if connection is None else connection.address
+        self._warnings.warning(f"{host} {reason}", f"refused a connection from {address}: it {reason}")
+
     def close(self) -> None:
         """Stop watching; the socket may be closed afterwards."""
         self._socket.disable_monitor()
@@ -233,6 +254,12 @@ class Connections:
         if len(self._open) - self._ending > self._limit:
             self._make_room(connection)
 
+    def _mark_refused(self, host: str) -> Connection | None:
+        connection = next((one for one in self if one.host == host and not (one.spoke or one.refused)), None)
+        if connection is not None:
+            connection.refused = True
+        return connection
+
     def _make_room(self, newest: Connection) -> None:
         silent = (one for one in self if not one.spoke)
         self.refused += 1
@@ -246,6 +273,8 @@ class Connections:
         self._left.add(descriptor)
         if connection.ending:
             self._ending -= 1
+        elif connection.refused:
+            self.refused += 1
         elif not connection.spoke:
             if not failure and self._unnamed_handshakes:
                 self._unnamed_handshakes -= 1  # complete, but it never subscribed
@@ -258,8 +287,6 @@ class Connections:
 
 
 def _explain(event: int, value: int) -> str:
-    if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-        return "is not allowed to subscribe"
     if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
         return "did not complete the handshake"
     return _REASONS.get(value, "speaks garbage")

@@ -120,8 +120,11 @@ class Publisher:
         self._authentication: Authentication | None = None
         if keys is not None:
             keys.apply_to(self._socket)
-            self._authentication = Authentication(self._context, keys.allow_clients)
+            # libzmq counts each client's name as a message that waits, for ever: one as without keys, and one for that
+            self._socket.setsockopt(zmq.RCVHWM, 2)
         self._connections = Connections(self._socket)
+        if keys is not None:
+            self._authentication = Authentication(self._context, keys.allow_clients, self._connections)
         self._guard = Guard(self._connections)
         try:
             self._socket.bind(endpoint)
