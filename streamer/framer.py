@@ -32,12 +32,15 @@ class Frame:
         Seconds of audio that were lost between this frame and the one before.
     time : float
         UTC of the frame's end; 0 until a clock has set it.
+    due : float or None
+        Monotonic time of the frame's end, for what is heard or played in real time; None if it is never too late.
     """
 
     samples: FloatArray
     position: float
     gap: float = 0.0
     time: float = 0.0
+    due: float | None = None
 
 
 class Framer:

@@ -145,7 +145,9 @@ class StreamHistory:
         state: EstimateState = "tracking" if len(self._rows) >= self._checkpoint.window else "warming"
         return Heard(attention.frame, attention.loudness, rows, state)
 
-    def estimate(self, heard: Heard, values: FloatArray | None, stds: FloatArray | None = None) -> Estimate:
+    def estimate(
+        self, heard: Heard, values: FloatArray | None, stds: FloatArray | None = None, counted: bool = True
+    ) -> Estimate:
         """Make the estimate of a frame, in the order in which the frames were heard.
 
         Parameters
@@ -156,6 +158,8 @@ class StreamHistory:
             The network's valence and arousal of `heard.rows`; None if that is None.
         stds : ndarray of float32, shape (2,), or None
             Their standard deviations, if the network gives them.
+        counted : bool
+            Whether the estimate takes a sequence number; not so if it will not be published.
 
         Returns
         -------
@@ -183,7 +187,7 @@ class StreamHistory:
             lag=self._lag * self._frame_duration,
             model=self._checkpoint.name,
         )
-        self._sequence += 1
+        self._sequence += counted
         return estimate
 
     def _mood(self) -> Mood:

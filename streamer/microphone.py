@@ -1,27 +1,26 @@
-"""A sound card's input as a source (PortAudio through sounddevice)."""
+"""A sound card's input as a source, through a process of its own that is replaced when it hangs."""
 
 from __future__ import annotations
 
-import atexit
+import json
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
 
-from model.features import FloatArray
-from streamer.ring import RingBuffer
+import numpy as np
+
+from streamer.capture import ENDED, CaptureProcess, Message
+from streamer.portaudio import AUDIO, FAILED, OPENED
 from streamer.source import LONGEST_WAIT, Block, SourceError, validate_format
 
 RING_DURATION = 10.0
-"""Seconds of audio that wait at most between the sound card and the framer."""
-UNEVENNESS = 0.5
-"""Seconds that blocks may come late before audio counts as lost; far more than sound servers' uneven delivery.
-Where PortAudio itself reports an overflow, whatever is late counts as lost."""
-
-CLOSING_TIMEOUT = 1.0
-"""Seconds after which a device that does not close is abandoned."""
+"""Seconds of audio that wait at most, if this process is stopped or too slow; the oldest goes when it is full."""
+OPENING_TIMEOUT = 10.0
+"""Seconds that a sound system may take to list its devices, or to open one for the first time."""
+HUNG_AFTER = 3.0
+"""Seconds without a sign of life after which the capturing process is replaced."""
+RESTART_INTERVAL = 1.0
+"""Seconds after which a capturing process that has ended is replaced."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,6 @@ class InputDevice:
 
     Attributes
     ----------
-    index : int
-        PortAudio's number; changes between starts.
     name : str
         What it is chosen by.
     host_api : str
@@ -42,18 +39,26 @@ class InputDevice:
         Its own rate.
     default : bool
         Whether it is the system's default input.
+    index : int
+        PortAudio's number; changes between starts.
+    place : int
+        How many devices of the same name and host API come before it.
+    namesakes : int
+        How many devices of that name and host API there are, itself included.
     """
 
-    index: int
     name: str
     host_api: str
     channels: int
     sample_rate: int
     default: bool
+    index: int
+    place: int = 0
+    namesakes: int = 1
 
 
 def input_devices() -> list[InputDevice]:
-    """List the devices that can be listened to, as PortAudio found them when it was loaded.
+    """List the devices that can be listened to now.
 
     Returns
     -------
@@ -62,23 +67,11 @@ def input_devices() -> list[InputDevice]:
     Raises
     ------
     SourceError
-        If PortAudio is not installed.
+        If PortAudio is not installed, or the sound system does not answer.
     """
-    sounddevice = _import_sounddevice()
-    apis = [api["name"] for api in sounddevice.query_hostapis()]
-    default = sounddevice.default.device[0]
-    return [
-        InputDevice(
-            index=index,
-            name=device["name"],
-            host_api=apis[device["hostapi"]],
-            channels=device["max_input_channels"],
-            sample_rate=round(device["default_samplerate"]),
-            default=index == default,
-        )
-        for index, device in enumerate(sounddevice.query_devices())
-        if device["max_input_channels"] > 0
-    ]
+    with CaptureProcess({}) as process:
+        message = _await_answer(process, "the list of input devices")
+    return [InputDevice(**device) for device in json.loads(message.content)]
 
 
 def find_input_device(name: str | None = None) -> InputDevice:
@@ -123,15 +116,13 @@ def find_input_device(name: str | None = None) -> InputDevice:
 class Microphone:
     """Listens to an input device at the device's own rate.
 
+    When the device is lost it is waited for and opened again as it was, and what was missed counts as lost. No other
+    device takes its place.
+
     Parameters
     ----------
     device : InputDevice
         From `find_input_device`.
-
-    Attributes
-    ----------
-    overflows : int
-        How often PortAudio said that it had thrown audio away itself.
 
     Raises
     ------
@@ -143,89 +134,94 @@ class Microphone:
     zeros_hint = "only exact zeros come from the device: is it muted, or is the permission to use it missing?"
 
     def __init__(self, device: InputDevice) -> None:
-        sounddevice = _import_sounddevice()
         self.device = device
         self.name = f'input device "{device.name}"'
         self.sample_rate = device.sample_rate
         self.channels = min(device.channels, 2)
         validate_format(self.name, self.sample_rate, self.channels)
-        self.overflows = 0
-        self._ring = RingBuffer(round(RING_DURATION * self.sample_rate), self.channels)
-        self._captured = 0.0
+        self._position = 0
+        self._origin: float | None = None
+        self._trouble = ""
         self._closed = threading.Event()
-        self._finished = threading.Event()
+        self._replacing = threading.Lock()
+        self._process = self._start(again=False)
         try:
-            self._stream = sounddevice.InputStream(
-                device=device.index,
-                samplerate=self.sample_rate,
-                channels=self.channels,
-                dtype="float32",
-                callback=self._callback,
-                finished_callback=self._on_finished,
-            )
-            self._stream.start()
-        except sounddevice.PortAudioError as error:
-            raise SourceError(
-                f"cannot open {self.name} at {self.sample_rate} Hz: {error.args[0]}; is another program using it?"
-            ) from error
+            _await_answer(self._process, self.name)
+        except BaseException:
+            self._process.close()
+            raise
 
     def blocks(self) -> Iterator[Block]:
-        """Yield what the device hears.
-
-        Raises
-        ------
-        SourceError
-            If the device goes away.
-        """
-        captured_before = 0.0
-        overflows_before = 0
+        """Yield what the device hears; while it is lost, empty blocks that say so."""
+        waited = 0
         while not self._closed.is_set():
-            samples, lost = self._ring.read(LONGEST_WAIT)
-            captured = self._captured
-            if len(samples):
-                if captured_before:
-                    # a suspended device stops and goes on without a word, and so does its sample counter
-                    missing = captured - captured_before - (lost + len(samples)) / self.sample_rate
-                    tolerance = UNEVENNESS if self.overflows == overflows_before else 0.0
-                    lost += round(missing * self.sample_rate) if missing > tolerance else 0
-                captured_before, overflows_before = captured, self.overflows
-                yield Block(samples, lost, captured)
+            message = self._process.receive(LONGEST_WAIT)
+            # waits are counted: while this process itself was stopped, the other cannot have been heard
+            waited = 0 if message is not None else waited + 1
+            if message is None:
+                if waited * LONGEST_WAIT >= HUNG_AFTER:
+                    waited = 0
+                    self._trouble = f"{self.name} does not answer: the sound system hangs"
+                    self._replace()
+            elif message.kind == AUDIO:
+                self._trouble = ""
+                yield self._block(message)
                 continue
-            yield Block(samples)
-            if self._finished.is_set() and not self._closed.is_set():
-                raise SourceError(f'{self.name} went away; plug it in again and see "moodring devices"')
+            elif message.kind == ENDED:
+                self._trouble = f"{self.name} was lost: the process that listened to it has ended"
+                if not self._closed.wait(RESTART_INTERVAL):
+                    self._replace()
+            elif message.kind != OPENED:
+                text = message.content.decode()
+                self._trouble = text and f"{self.name} {text}"
+            yield Block(np.zeros((0, self.channels), np.float32), trouble=self._trouble)
 
     def close(self) -> None:
         """Stop listening; `blocks` ends within `LONGEST_WAIT`."""
-        if self._closed.is_set():
-            return
         self._closed.set()
-        self._ring.wake()
-        # a sound server that hangs would hold up this thread, and PortAudio's own clean-up at exit
-        closing = threading.Thread(target=self._stream.close, name="close microphone", daemon=True)
-        closing.start()
-        closing.join(CLOSING_TIMEOUT)
-        if closing.is_alive():
-            atexit.unregister(_import_sounddevice()._exit_handler)
+        with self._replacing:
+            self._process.close()
 
-    def _callback(self, samples: FloatArray, frames: int, times: Any, flags: Any) -> None:
-        self._ring.write(samples)
-        self._captured = time.time()
-        if flags.input_overflow:
-            self.overflows += 1
+    def _start(self, again: bool) -> CaptureProcess:
+        return CaptureProcess(
+            {
+                "name": self.device.name,
+                "host_api": self.device.host_api,
+                "place": self.device.place,
+                "namesakes": self.device.namesakes,
+                "sample_rate": self.sample_rate,
+                "channels": self.channels,
+                "ring_duration": RING_DURATION,
+                "position": self._position,
+                "origin": self._origin,
+                "again": again,
+            }
+        )
 
-    def _on_finished(self) -> None:
-        self._finished.set()
-        self._ring.wake()
+    def _replace(self) -> None:
+        with self._replacing:
+            if not self._closed.is_set():
+                self._process.close()
+                self._process = self._start(again=True)
+
+    def _block(self, message: Message) -> Block:
+        samples = np.frombuffer(message.content, np.float32).reshape(-1, self.channels)
+        self._position += message.lost + len(samples)
+        self._origin = message.origin
+        return Block(samples, message.lost, message.captured, message.origin)
 
 
-def _import_sounddevice() -> ModuleType:
-    try:
-        import sounddevice
-    except OSError as error:
-        raise SourceError(
-            "PortAudio is not installed, so no microphone can be opened; "
-            "install it: apt-get install libportaudio2 (files and pipes work without it)"
-        ) from error
-    module: ModuleType = sounddevice
-    return module
+def _await_answer(process: CaptureProcess, wanted: str) -> Message:
+    message = process.receive(OPENING_TIMEOUT)
+    if message is None:
+        raise SourceError(f"{wanted} cannot be had: the sound system does not answer; restart the sound server")
+    if message.kind == ENDED:
+        raise SourceError(f"{wanted} cannot be had: the process that uses PortAudio has ended; is there enough memory?")
+    if message.kind != FAILED:
+        return message
+    if message.content:
+        raise SourceError(f"{wanted} {message.content.decode()}; is another program using it?")
+    raise SourceError(
+        "PortAudio is not installed, so no microphone can be opened; "
+        "install it: apt-get install libportaudio2 (files and pipes work without it)"
+    )

@@ -1,12 +1,14 @@
-"""The bounded buffer between a sound card's callback and the thread that frames its audio."""
+"""The bounded buffer between a sound card's callback and the thread that sends its audio on."""
 
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.features import FloatArray
+if TYPE_CHECKING:
+    from model.features import FloatArray
 
 
 class RingBuffer:
@@ -56,27 +58,36 @@ class RingBuffer:
         if self._news.locked():
             self._news.release()
 
-    def read(self, timeout: float) -> tuple[FloatArray, int]:
-        """Take everything that was written since the last call.
+    @property
+    def consumed(self) -> int:
+        """Samples per channel that were read or lost so far."""
+        return self._read
+
+    def read(self, timeout: float, most: int | None = None) -> tuple[FloatArray, int]:
+        """Take what was written since the last call, the oldest first.
 
         Parameters
         ----------
         timeout : float
             Seconds to wait if there is nothing.
+        most : int, optional
+            Samples per channel that are wanted at most.
 
         Returns
         -------
         samples : ndarray of float32, shape (n, channels)
-            A copy; n is 0 if nothing came in time.
+            A copy; n is 0 if nothing came in time, or `wake` was called.
         lost : int
             Samples per channel that were overwritten before they could be read; they lie before `samples`.
         """
-        self._news.acquire(timeout=timeout)
+        if self._read == self._written:
+            self._news.acquire(timeout=timeout)
         written = self._written
         start = max(self._read, written - self.capacity)
-        indices = np.arange(start, written) % self.capacity
+        end = written if most is None else min(written, start + most)
+        indices = np.arange(start, end) % self.capacity
         samples = self._samples[indices]
         overtaken = min(max(0, self._announced - self.capacity - start), len(samples))
         lost = start - self._read + overtaken
-        self._read = written
+        self._read = end
         return samples[overtaken:], lost

@@ -34,11 +34,18 @@ class Block:
     captured : float or None
         System time (UTC seconds) at which the block's last sample had been captured; None if the source does not
         know.
+    origin : float or None
+        Monotonic time at which the stream's position 0 would have been captured, as the samples until here have it,
+        lost ones included; None if the source does not know.
+    trouble : str
+        Why there are no samples, if the source knows.
     """
 
     samples: FloatArray
     lost: int = 0
     captured: float | None = None
+    origin: float | None = None
+    trouble: str = ""
 
 
 class Source(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,9 @@ from streamer.messages import Estimate
 
 QUEUE_LENGTH = 8
 """Frames of one stream that may wait for the worker (4 s); who submits more has to wait."""
+STALE_AFTER = 2.0
+"""Seconds that a frame may be old when its estimate is ready. An older one is part of what its stream has heard, but
+nobody is told what it was like as if it were so now."""
 LARGEST_BATCH = 64
 """Frames that are estimated at once; bounds memory where many wait."""
 
@@ -41,7 +45,7 @@ def track_batch(checkpoint: Checkpoint, frames: Sequence[tuple[StreamHistory, Fr
     Returns
     -------
     list of Estimate
-        One for each frame, in their order.
+        One for each frame that is not stale by now, in their order.
 
     Raises
     ------
@@ -73,10 +77,13 @@ def track_batch(checkpoint: Checkpoint, frames: Sequence[tuple[StreamHistory, Fr
         for place, (i, _) in enumerate(members):
             values[i] = of_members[place]
             stds[i] = None if their_stds is None else their_stds[place]
-    return [
-        history.estimate(one, value, std)
-        for (history, _), one, value, std in zip(frames, heard, values, stds, strict=True)
-    ]
+    estimates = []
+    for (history, frame), one, value, std in zip(frames, heard, values, stds, strict=True):
+        stale = frame.due is not None and time.monotonic() - frame.due > STALE_AFTER
+        estimate = history.estimate(one, value, std, counted=not stale)
+        if not stale:
+            estimates.append(estimate)
+    return estimates
 
 
 class Tracker:
@@ -90,6 +97,8 @@ class Tracker:
         Takes each estimate, in the worker's thread.
     lag : float
         Seconds to look back from the newest frame.
+    on_batch : callable, optional
+        Is told, in the worker's thread, the stream of each frame of a batch and how many seconds the model took.
 
     Raises
     ------
@@ -97,11 +106,18 @@ class Tracker:
         If the model cannot look back so far.
     """
 
-    def __init__(self, checkpoint: Checkpoint, publish: Callable[[Estimate], None], lag: float = 0.0) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        publish: Callable[[Estimate], None],
+        lag: float = 0.0,
+        on_batch: Callable[[Sequence[str], float], None] | None = None,
+    ) -> None:
         # a second thread makes the tail of the latency ten times longer
         torch.set_num_threads(1)
         self._checkpoint = checkpoint
         self._publish = publish
+        self._on_batch = on_batch
         self._lag = checkpoint.frames_of_lag(lag)
         self._changed = threading.Condition()
         self._histories: dict[str, StreamHistory] = {}
@@ -132,7 +148,30 @@ class Tracker:
             self._histories[stream] = StreamHistory(stream, self._checkpoint, self._lag)
             self._waiting[stream] = deque()
 
-    def submit(self, stream: str, frame: Frame) -> None:
+    def remove_stream(self, stream: str) -> None:
+        """Forget a stream and its frames that wait; what is being estimated is still handed on.
+
+        Parameters
+        ----------
+        stream : str
+            As added; one that is not there is passed over.
+        """
+        with self._changed:
+            self._histories.pop(stream, None)
+            self._waiting.pop(stream, None)
+            self._changed.notify_all()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker runs: False after `close`, and when the model has failed."""
+        return self._thread.is_alive()
+
+    def waiting(self) -> dict[str, int]:
+        """Tell how many frames of each stream wait for the worker."""
+        with self._changed:
+            return {stream: len(frames) for stream, frames in self._waiting.items()}
+
+    def submit(self, stream: str, frame: Frame, timeout: float | None = None) -> bool:
         """Hand over a stream's next frame; waits while `QUEUE_LENGTH` of them wait already.
 
         Parameters
@@ -141,17 +180,30 @@ class Tracker:
             As added.
         frame : Frame
             The frame.
+        timeout : float, optional
+            Seconds to wait; without it, as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether the frame was taken.
 
         Raises
         ------
         TrackerError
-            If the tracker was closed or its model failed.
+            If the tracker was closed, its model failed, or the stream was removed.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or len(self._waiting[stream]) < QUEUE_LENGTH)
+            room = self._changed.wait_for(
+                lambda: self._stopped or len(self._waiting.get(stream, ())) < QUEUE_LENGTH, timeout
+            )
             self._raise_if_stopped()
-            self._waiting[stream].append(frame)
-            self._changed.notify_all()
+            if stream not in self._waiting:
+                raise TrackerError(f'stream "{stream}" was removed')
+            if room:
+                self._waiting[stream].append(frame)
+                self._changed.notify_all()
+            return room
 
     def flush(self, stream: str) -> None:
         """Wait until all frames of a stream have been estimated and handed on.
@@ -167,7 +219,7 @@ class Tracker:
             If the tracker was closed or its model failed.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or not (self._waiting[stream] or self._busy))
+            self._changed.wait_for(lambda: self._stopped or not (self._waiting.get(stream) or self._busy))
             self._raise_if_stopped()
 
     def close(self) -> None:
@@ -191,9 +243,9 @@ class Tracker:
         # the first run of each torch operation takes many times as long as the later ones
         parameters = self._checkpoint.frontend.parameters
         frames = max(self._checkpoint.window, self._lag + 1)
-        silence = np.zeros((frames, parameters.frame_length), dtype=np.float32)
-        rows = self._checkpoint.features(silence, [self._checkpoint.memory()] * frames)
-        self._checkpoint.estimate_with_std(rows[np.newaxis], self._lag)
+        silence = np.zeros((1, parameters.frame_length), dtype=np.float32)
+        rows = self._checkpoint.features(silence, [self._checkpoint.memory()])
+        self._checkpoint.estimate_with_std(np.repeat(rows, frames, axis=0)[np.newaxis], self._lag)
 
     def _run(self) -> None:
         while True:
@@ -207,7 +259,11 @@ class Tracker:
                 self._busy = True
                 self._changed.notify_all()
             try:
-                for estimate in track_batch(self._checkpoint, batch, self._lag):
+                began = time.perf_counter()
+                estimates = track_batch(self._checkpoint, batch, self._lag)
+                if self._on_batch is not None:
+                    self._on_batch([history.stream for history, _ in batch], time.perf_counter() - began)
+                for estimate in estimates:
                     self._publish(estimate)
             except Exception as error:
                 with self._changed:
@@ -217,7 +273,9 @@ class Tracker:
 
     def _take_batch(self) -> list[tuple[StreamHistory, Frame]]:
         batch: list[tuple[StreamHistory, Frame]] = []
-        for stream, frames in self._waiting.items():
-            while frames and len(batch) < LARGEST_BATCH:
-                batch.append((self._histories[stream], frames.popleft()))
+        # one of each stream, then the next of each: where not all fit into a batch, no stream waits for the others
+        while len(batch) < LARGEST_BATCH and any(self._waiting.values()):
+            for stream, frames in self._waiting.items():
+                if frames and len(batch) < LARGEST_BATCH:
+                    batch.append((self._histories[stream], frames.popleft()))
         return batch

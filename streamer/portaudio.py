@@ -1,0 +1,325 @@
+"""The program that has PortAudio to itself: it lists the input devices, or captures one of them.
+
+PortAudio sees the devices that were there when it was initialised, to initialise it again breaks every open stream of
+its process, and its calls hang when a sound server does. So each microphone has a process of its own, which can do all
+that without harm to others, and can be killed. `streamer.capture` starts it, and ends it by closing its standard input.
+
+On its standard output are messages: a `HEADER`, and as many bytes as that says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import struct
+import threading
+import time
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from model.features import FloatArray
+
+HEADER = struct.Struct("<BIQdd")
+"""Kind of message, bytes that follow, and of `AUDIO`: samples per channel that were lost before it, UTC of its end,
+monotonic time of the stream's position 0."""
+AUDIO = 1
+"""Samples, float32, channels interleaved."""
+NOTE = 2
+"""Text: what is the matter with the device; empty if nothing is. Comes at least every `NOTE_INTERVAL` while no audio
+does, unless PortAudio hangs."""
+OPENED = 3
+"""Nothing follows: the device has been opened."""
+FAILED = 4
+"""Text: the device cannot be opened, and the program ends; empty if PortAudio is not installed."""
+DEVICES = 5
+"""JSON: the input devices."""
+GONE = "went away"
+"""What a `NOTE` says of a device that is not there."""
+
+CHUNK_DURATION = 0.1
+"""Seconds of audio in a message at most: with what the operating system's pipe holds, the only audio that can be older
+than what the ring holds."""
+NOTE_INTERVAL = 0.25
+"""Seconds between signs of life."""
+SILENT_AFTER = 3.0
+"""Seconds without audio after which an open device is opened again: some vanish without a word."""
+RETRY_INTERVAL = 0.5
+"""Seconds between attempts to open a device that was lost."""
+UNEVENNESS = 0.2
+"""Seconds that audio may be late; more than sound servers' uneven delivery. A loss that is shorter goes unnoticed,
+unless PortAudio itself reports it."""
+SETTLING = 0.25
+"""Seconds for which audio must have been late before as much counts as lost."""
+PROGRESS = 0.05
+"""Seconds by which lateness must fall within `SETTLING` where audio was kept for us, not lost."""
+
+
+class DeviceError(Exception):
+    """A device was lost, or cannot be opened; the text is what messages say after its name."""
+
+
+class Outlet:
+    """Writes messages; for one thread."""
+
+    def __init__(self) -> None:
+        # what a library of the sound system prints must not come between the messages
+        self._descriptor = os.dup(1)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+
+    def send(self, kind: int, content: bytes = b"", lost: int = 0, captured: float = 0.0, origin: float = 0.0) -> None:
+        """Write a message; waits while the reader does not read.
+
+        Parameters
+        ----------
+        kind : int
+            `AUDIO` or another of them.
+        content : bytes
+            What follows the header.
+        lost, captured, origin
+            See `HEADER`.
+        """
+        waiting = memoryview(HEADER.pack(kind, len(content), lost, captured, origin) + content)
+        while waiting:
+            waiting = waiting[os.write(self._descriptor, waiting) :]
+
+
+def list_devices(sounddevice: ModuleType) -> list[dict[str, Any]]:
+    """List the input devices as PortAudio found them when it was initialised.
+
+    Parameters
+    ----------
+    sounddevice : module
+        The library.
+
+    Returns
+    -------
+    list of dict
+        The fields of `streamer.microphone.InputDevice`.
+    """
+    apis = [api["name"] for api in sounddevice.query_hostapis()]
+    default = sounddevice.default.device[0]
+    devices: list[dict[str, Any]] = []
+    for index, device in enumerate(sounddevice.query_devices()):
+        if device["max_input_channels"] > 0:
+            name, host_api = device["name"], apis[device["hostapi"]]
+            namesakes = [one for one in devices if (one["name"], one["host_api"]) == (name, host_api)]
+            devices.append(
+                {
+                    "name": name,
+                    "host_api": host_api,
+                    "channels": device["max_input_channels"],
+                    "sample_rate": round(device["default_samplerate"]),
+                    "default": index == default,
+                    "index": index,
+                    "place": len(namesakes),
+                }
+            )
+            for one in (*namesakes, devices[-1]):
+                one["namesakes"] = len(namesakes) + 1
+    return devices
+
+
+class Capture:
+    """Captures one device and sends what it hears, and opens it again whenever it is lost.
+
+    Parameters
+    ----------
+    sounddevice : module
+        The library, initialised.
+    outlet : Outlet
+        Where messages go.
+    wanted : dict
+        ``name``, ``host_api``, ``place``, ``namesakes``: which device; ``sample_rate``, ``channels``: how it is
+        opened, each time alike; ``position``: samples per channel that the stream has had so far, lost ones included;
+        ``origin``: the monotonic time of its position 0, or None before the first.
+    """
+
+    def __init__(self, sounddevice: ModuleType, outlet: Outlet, wanted: dict[str, Any]) -> None:
+        from streamer.ring import RingBuffer
+        from streamer.timeline import Timeline
+
+        self._sounddevice = sounddevice
+        self._outlet = outlet
+        self._wanted = wanted
+        self._rate: int = wanted["sample_rate"]
+        self._chunk = max(1, round(CHUNK_DURATION * self._rate))
+        self._ring = RingBuffer(round(wanted["ring_duration"] * self._rate), wanted["channels"])
+        self._timeline = Timeline(UNEVENNESS, SETTLING, PROGRESS, wanted["origin"])
+        self._stamp = (0, 0.0, 0.0)
+        self._overflowed = False
+        self._finished = threading.Event()
+        self._observed = 0
+        self._decided = True
+        self._missing = 0
+        self._unsent = 0
+
+    def open(self) -> Any:
+        """Open the device.
+
+        Returns
+        -------
+        sounddevice.InputStream
+
+        Raises
+        ------
+        DeviceError
+            If it is not there, or cannot be opened.
+        """
+        identity = ("name", "host_api", "place", "namesakes")
+        for device in list_devices(self._sounddevice):
+            if all(device[field] == self._wanted[field] for field in identity):
+                break
+        else:
+            raise DeviceError(GONE)
+        self._finished.clear()
+        stream = None
+        try:
+            stream = self._sounddevice.InputStream(
+                device=device["index"],
+                samplerate=self._rate,
+                channels=self._wanted["channels"],
+                dtype="float32",
+                callback=self._hear,
+                finished_callback=self._finished.set,
+            )
+            stream.start()
+        except (self._sounddevice.PortAudioError, ValueError) as error:
+            if stream is not None:
+                stream.close()
+            raise DeviceError(f"cannot be opened at {self._rate} Hz: {error.args[0]}") from error
+        return stream
+
+    def run(self, stream: Any) -> NoReturn:
+        """Send what the device hears, for ever.
+
+        Parameters
+        ----------
+        stream : sounddevice.InputStream
+            From `open`.
+        """
+        while True:
+            self._send_until_lost()
+            stream.close()
+            stream = self.open_again()
+
+    def open_again(self) -> Any:
+        """Try to open the device until that succeeds.
+
+        Returns
+        -------
+        sounddevice.InputStream
+        """
+        while True:
+            try:
+                with contextlib.suppress(self._sounddevice.PortAudioError):
+                    self._sounddevice._terminate()
+                # without this, devices that have come since would not be seen
+                self._sounddevice._initialize()
+                return self.open()
+            except (DeviceError, self._sounddevice.PortAudioError) as error:
+                self._outlet.send(NOTE, str(error.args[0]).encode())
+                time.sleep(RETRY_INTERVAL)
+
+    def _send_until_lost(self) -> None:
+        silent = 0
+        while silent * NOTE_INTERVAL < SILENT_AFTER:
+            finished = self._finished.is_set()
+            _, lost = self._ring.read(NOTE_INTERVAL, most=0)
+            self._unsent += lost
+            if self._send_settled():
+                silent = 0
+            elif finished:
+                self._outlet.send(NOTE, GONE.encode())
+                return
+            elif self._decided:
+                # counted rather than measured: if all of this was stopped for a while, nothing is wrong with the device
+                silent += 1
+                self._outlet.send(NOTE)
+            else:
+                time.sleep(CHUNK_DURATION / 4)
+
+    def _send_settled(self) -> bool:
+        """Send one chunk of what has come; False if nothing has, or it is not decided how much is missing before."""
+        count, captured, arrived = self._stamp
+        if count != self._observed:
+            self._observed = count
+            position = (self._wanted["position"] + count + self._missing) / self._rate
+            missing = self._timeline.observe(position, arrived, self._overflowed)
+            self._decided = missing is not None
+            if missing is not None:
+                self._overflowed = False
+                self._missing += round(missing * self._rate)
+                self._unsent += round(missing * self._rate)
+        if not self._decided:
+            return False
+        samples, lost = self._ring.read(0, min(self._chunk, count - self._ring.consumed))
+        self._unsent += lost
+        if not len(samples):
+            return False
+        captured -= (count - self._ring.consumed) / self._rate
+        self._outlet.send(AUDIO, samples.tobytes(), self._unsent, captured, self._timeline.origin or 0.0)
+        self._unsent = 0
+        return True
+
+    def _hear(self, samples: FloatArray, frames: int, times: Any, flags: Any) -> None:
+        # before the samples, so that whoever sees them knows when they came
+        self._stamp = (self._stamp[0] + frames, time.time(), time.monotonic())
+        if flags.input_overflow:
+            self._overflowed = True
+        self._ring.write(samples)
+
+
+def main(request: dict[str, Any]) -> NoReturn:
+    """Do what was asked for, until standard input ends.
+
+    Parameters
+    ----------
+    request : dict
+        Empty to list the devices; what `Capture` takes to capture one, and ``again``: whether it was open before, so
+        that it is waited for.
+    """
+    # Ctrl-C and the like are for the process that started this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    outlet = Outlet()
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    try:
+        _serve(request, outlet)
+    except BrokenPipeError:
+        pass
+    except Exception as error:
+        outlet.send(FAILED, f"cannot be used: {type(error).__name__}: {error}".encode())
+    # not exit(): cleaning PortAudio up may hang
+    os._exit(0)
+
+
+def _serve(request: dict[str, Any], outlet: Outlet) -> None:
+    try:
+        import sounddevice
+    except OSError:
+        outlet.send(FAILED)
+        return
+    if not request:
+        outlet.send(DEVICES, json.dumps(list_devices(sounddevice)).encode())
+        return
+    capture = Capture(sounddevice, outlet, request)
+    try:
+        stream = capture.open()
+    except DeviceError as error:
+        if not request["again"]:
+            outlet.send(FAILED, str(error).encode())
+            return
+        outlet.send(NOTE, str(error).encode())
+        stream = capture.open_again()
+    outlet.send(OPENED)
+    capture.run(stream)
+
+
+def _end_with_standard_input() -> NoReturn:
+    os.read(0, 1)
+    os._exit(0)
