@@ -9,8 +9,10 @@ MINIMUM_SPAN = 10.0
 STEP = 1.0
 """Seconds by which the system clock must have jumped forward to be followed at once."""
 SETTLING_RATE = 0.5
-"""Largest correction backwards, in seconds per second of audio, for `MINIMUM_SPAN` after a loss: what waited while
-nothing was read comes in one burst, the first of it far too late."""
+"""Largest correction backwards, in seconds per second of audio, for `MINIMUM_SPAN` after a loss: how much was lost may
+have been guessed badly."""
+DOUBT = 2.0
+"""Seconds of audio after a loss during which late arrivals prove nothing: there may be a backlog."""
 
 
 class StreamClock:
@@ -18,8 +20,8 @@ class StreamClock:
 
     A block's arrival time is its capture time plus a delay that varies. The smallest difference between arrival
     and position within `MINIMUM_SPAN` is therefore the best guess of when position 0 was, and the clock moves
-    towards it by `SLEW_RATE` at most. How much audio was lost is only known as exactly as blocks arrive, so after a
-    loss the clock begins anew.
+    towards it by `SLEW_RATE` at most. How much audio was lost may not be known exactly, so after a loss the clock
+    begins anew, and follows what arrives faster.
     """
 
     def __init__(self) -> None:
@@ -28,8 +30,7 @@ class StreamClock:
         self._minimum: float | None = None
         self._origin: float | None = None
         self._told = 0.0
-        self._resumed: float | None = None
-        self._settling_until = 0.0
+        self._resumed = -MINIMUM_SPAN
 
     def resume(self, position: float) -> None:
         """Take note that audio was lost; what was observed before says little about what comes now.
@@ -41,7 +42,6 @@ class StreamClock:
         """
         self._minimum_before = self._minimum = None
         self._resumed = position
-        self._settling_until = position + MINIMUM_SPAN
 
     def observe(self, position: float, captured: float) -> None:
         """Take note of when a position had been captured.
@@ -90,12 +90,13 @@ class StreamClock:
 
     def _correction(self, wanted: float, position: float) -> float:
         passed = position - self._told
-        if self._resumed is not None:
+        slowest, fastest = -SLEW_RATE * passed, SLEW_RATE * passed
+        if position < self._resumed + MINIMUM_SPAN:
+            slowest = -SETTLING_RATE * passed
+            fastest = 0.0 if position < self._resumed + DOUBT else wanted
+        elif wanted >= STEP:
+            fastest = wanted
+        if self._resumed > self._told:
             # the loss itself may be corrected away, but no more: time would go backwards
-            lost = max(0.0, self._resumed - self._told)
-            self._resumed = None
-            return max(-lost, wanted)
-        if wanted >= STEP:
-            return wanted
-        slowest = -SETTLING_RATE * passed if position < self._settling_until else -SLEW_RATE * passed
-        return max(slowest, min(SLEW_RATE * passed, wanted))
+            slowest = min(slowest, self._told - self._resumed)
+        return max(slowest, min(fastest, wanted))
