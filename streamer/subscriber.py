@@ -19,6 +19,7 @@ from types import TracebackType
 import zmq
 
 from streamer.endpoints import EndpointError, explain_zmq_error, validate_endpoint
+from streamer.handshakes import RETRY_INTERVAL, Handshakes
 from streamer.keys import ClientKeys
 from streamer.messages import (
     DEFAULT_ENDPOINT,
@@ -95,7 +96,8 @@ class Subscriber:
         self._last: dict[tuple[type, str], Estimate | Status] = {}
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = context.socket(zmq.SUB)
-        self._close = weakref.finalize(self, _close, self._socket, context)
+        self._handshakes = Handshakes(self._socket, endpoint, keys is not None)
+        self._close = weakref.finalize(self, _close, self._handshakes, self._socket, context)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_HIGH_WATER_MARK)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAXIMUM_BODY_BYTES)
@@ -158,9 +160,7 @@ class Subscriber:
         timeout = self.timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
         while True:
-            remaining = max(0.0, deadline - time.monotonic())
-            # rounded up: a poll that ends a fraction too early would spin
-            if not self._socket.poll(int(remaining * 1000) + 1):
+            if not self._wait(deadline):
                 raise PublisherSilent(f"nothing came from {self.endpoint} for {timeout:g} s{self._last_words()}")
             message = self._take()
             if message is not None:
@@ -195,13 +195,20 @@ class Subscriber:
                 heard = heard or message is not None
                 if isinstance(message, Estimate):
                     newest = message
-            remaining = deadline - time.monotonic()
-            if newest is not None or remaining <= 0:
+            if newest is not None:
                 break
-            self._socket.poll(int(remaining * 1000) + 1)
+            if time.monotonic() >= deadline:
+                self._handshakes.watch()
+                break
+            self._wait(deadline)
         if timeout and not heard:
             raise PublisherSilent(f"nothing came from {self.endpoint} for {timeout:g} s{self._last_words()}")
         return newest
+
+    @property
+    def trouble(self) -> str:
+        """What keeps messages from coming, although a publisher is there, as the last silence showed; mostly empty."""
+        return self._handshakes.trouble
 
     @property
     def all_ended(self) -> bool:
@@ -211,6 +218,17 @@ class Subscriber:
     def close(self) -> None:
         """Disconnect. May be called twice."""
         self._close()
+
+    def _wait(self, deadline: float) -> bool:
+        """Wait for something to take, and look after the connection meanwhile."""
+        while True:
+            remaining = max(0.0, deadline - time.monotonic())
+            # rounded up: a poll that ends a fraction too early would spin
+            if self._socket.poll(int(min(remaining, RETRY_INTERVAL) * 1000) + 1):
+                return True
+            self._handshakes.watch()
+            if time.monotonic() >= deadline:
+                return False
 
     def _take(self) -> Estimate | Status | None:
         try:
@@ -232,6 +250,8 @@ class Subscriber:
         return message
 
     def _last_words(self) -> str:
+        if self.trouble:
+            return f": {self.trouble}"
         if not self.statuses:
             return ""
         last = max(self.statuses.values(), key=lambda status: status.time)
@@ -239,6 +259,7 @@ class Subscriber:
         return f'; stream "{last.stream}" last said {last.state}{reason}'
 
 
-def _close(socket: zmq.Socket[bytes], context: zmq.Context[zmq.Socket[bytes]]) -> None:
+def _close(handshakes: Handshakes, socket: zmq.Socket[bytes], context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    handshakes.close()
     socket.close()
     context.term()  # only now: a context waits, for ever if need be, until its sockets are closed
