@@ -56,7 +56,11 @@ class Stage:
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
         self.errors = folder / "tracker.log"
         self.card = VirtualCard(folder)
-        self.start_tracker()
+        try:
+            self.start_tracker()
+        except BaseException:
+            self.card.close()
+            raise
         self.witnesses = [Witness(self.endpoint) for _ in range(WITNESSES)]
 
     def start_tracker(self) -> None:
