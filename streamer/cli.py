@@ -33,6 +33,7 @@ _COMMANDS = {
     "annotate": _Entry("streamer.commands.annotate:annotate", "Track whole files as fast as possible, to a table."),
     "watch": _Entry("streamer.commands.watch:watch", "Subscribe to a publisher and show what it sends."),
     "devices": _Entry("streamer.commands.devices:devices", "List the devices that can be listened to."),
+    "serve": _Entry("streamer.commands.serve:serve", "Track several streams as a service, from a configuration."),
     "keygen": _Entry("streamer.commands.keygen:keygen", "Make a key pair for a publisher or a subscriber."),
     "train": _Entry("training.commands:train", "Train a model from labelled music."),
     "evaluate": _Entry("training.commands:evaluate", "Measure a model on labelled music."),

@@ -203,6 +203,11 @@ class Publisher:
             dropped=self._outbox.dropped,
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether the publisher's thread runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Send what is queued, wait up to `LINGER` seconds for it to leave, and unbind. May be called twice."""
         if self._closed.is_set():
@@ -285,6 +290,8 @@ class Publisher:
         before = self._statuses.get(status.stream)
         now = time.time()
         goes_on = before is not None and (before.state not in FINAL_STATES or status.state in FINAL_STATES)
+        if before is not None and status.state == "starting" != before.state:
+            goes_on = False  # a source that has failed was opened again: positions and sequences begin anew
         started = before.started if before is not None and goes_on else now
         status = replace(status, sequence=before.sequence + 1 if before else 0, time=now, started=started)
         self._statuses[status.stream] = status

@@ -1,0 +1,251 @@
+"""``/healthz`` and ``/metrics`` over HTTP: Python's own parser behind limits on what a peer can make it do."""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
+
+from model.errors import MoodringError
+from streamer.endpoints import format_address
+from streamer.service.metrics import CONTENT_TYPE, Metrics
+
+if TYPE_CHECKING:
+    from streamer.service.service import Health
+
+MAXIMUM_HEADER = 8192
+"""Bytes of a request that are read; browsers' and Prometheus' have a few hundred."""
+HEADER_DEADLINE = 1.0
+"""Seconds in which a request must have come, all of it: trickling does not help."""
+RESPONSE_DEADLINE = 2.0
+"""Seconds in which the response must have been taken."""
+MAXIMUM_REQUESTS = 16
+"""Requests, and threads, at a time; who comes then waits in the operating system's short queue."""
+_BACKLOG = 16
+
+_log = logging.getLogger("moodring.http")
+
+
+class StatusServer:
+    """Answers GET and HEAD, each connection in a thread of its own.
+
+    Where it listens on loopback, a request must name this machine in its ``Host``: a web page that makes a browser
+    on this machine ask (DNS rebinding) names its own.
+
+    Parameters
+    ----------
+    host : str
+        An address of this machine.
+    port : int
+        0 for one that is free.
+    health : callable
+        Gives the state of the service.
+    metrics : Metrics
+        What ``/metrics`` shows.
+
+    Attributes
+    ----------
+    address : str
+        Host and port.
+    refused : int
+        Connections that were ended without an answer.
+
+    Raises
+    ------
+    MoodringError
+        If the address cannot be used.
+    """
+
+    def __init__(self, host: str, port: int, health: Callable[[], Health], metrics: Metrics) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            raise MoodringError(
+                f"cannot serve HTTP at {format_address((host, port))}: {error.strerror}; choose another http.listen"
+            ) from error
+        bound: tuple[str, int] = self._listener.getsockname()[:2]
+        self.address = format_address((host, bound[1]))
+        self.refused = 0
+        self._on_loopback = _is_local(bound[0])
+        self._health = health
+        self._metrics = metrics
+        self._slots = threading.Semaphore(MAXIMUM_REQUESTS)
+        self._lock = threading.Lock()
+        self._open: dict[threading.Thread, socket.socket] = {}
+        self._closed = False
+        self._thread = threading.Thread(target=self._accept, name="http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End all connections, and wait for their threads. May be called twice."""
+        with self._lock:
+            self._closed = True
+            threads = list(self._open)
+            for connection in self._open.values():
+                _shut_down(connection)
+        _shut_down(self._listener)  # on Linux closing alone does not wake up who waits in accept
+        self._listener.close()
+        for thread in (self._thread, *threads):
+            thread.join(RESPONSE_DEADLINE)
+
+    def answer(self, path: str) -> tuple[HTTPStatus, str, bytes] | None:
+        """Make the page of a path.
+
+        Parameters
+        ----------
+        path : str
+            As requested, without a query.
+
+        Returns
+        -------
+        tuple of HTTPStatus, str and bytes, or None
+            Status, content type and content; None if there is no such page.
+        """
+        if path == "/metrics":
+            return HTTPStatus.OK, CONTENT_TYPE, self._metrics.page()
+        if path == "/healthz":
+            health = self._health()
+            status = HTTPStatus.OK if health.good else HTTPStatus.SERVICE_UNAVAILABLE
+            return status, "application/json", json.dumps(_to_json(health), indent=1).encode() + b"\n"
+        return None
+
+    def accepts_host(self, host: str) -> bool:
+        """Tell whether a request with this ``Host`` is meant for this server; empty: it has none."""
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        return not (self._on_loopback and host) or _is_local(name.strip("[]"))
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                # closed; or the peer has gone, or there are no descriptors left, which may pass
+                time.sleep(0 if self._closed else 0.05)
+                continue
+            if not self._slots.acquire(timeout=HEADER_DEADLINE + RESPONSE_DEADLINE):
+                self.refused += 1
+                connection.close()
+                continue
+            thread = threading.Thread(target=self._serve, args=(connection,), name="http request", daemon=True)
+            with self._lock:
+                self._open[thread] = connection
+                if self._closed:
+                    _shut_down(connection)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            header = _read_header(connection)
+            if header is None:
+                self.refused += 1
+            else:
+                response = _Request(header, self).response
+                connection.settimeout(RESPONSE_DEADLINE)  # of all of it: sendall counts down
+                connection.sendall(response)
+        except OSError:
+            self.refused += 1  # gone, or too slow
+        finally:
+            with self._lock:
+                del self._open[threading.current_thread()]
+            connection.close()
+            self._slots.release()
+
+
+class _Request(BaseHTTPRequestHandler):
+    """Parses a request that has been read, and makes the response."""
+
+    server_version = "moodring"
+    sys_version = ""
+
+    def __init__(self, header: bytes, server: StatusServer) -> None:
+        self._server = server
+        self.rfile = io.BytesIO(header)
+        self.wfile = io.BytesIO()
+        self.client_address = ("", 0)
+        self.handle()
+        self.response = self.wfile.getvalue()
+
+    def do_GET(self) -> None:
+        """Answer."""
+        if not self._server.accepts_host(self.headers.get("Host", "")):
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+            return
+        page = self._server.answer(self.path.partition("?")[0])
+        if page is None:
+            self.send_error(HTTPStatus.NOT_FOUND, explain="There are /healthz and /metrics.")
+            return
+        status, content_type, content = page
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log what the parser has to say."""
+        _log.debug(format, *args)
+
+
+def _read_header(connection: socket.socket) -> bytes | None:
+    """Read a request up to its empty line; None if it is too long or too slow."""
+    deadline = time.monotonic() + HEADER_DEADLINE
+    header = b""
+    while len(header) < MAXIMUM_HEADER:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            return None
+        connection.settimeout(remaining)
+        data = connection.recv(MAXIMUM_HEADER - len(header))
+        header += data
+        if not data or b"\r\n\r\n" in header or b"\n\n" in header:
+            return header or None
+    return None
+
+
+def _shut_down(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it was not connected any more
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _to_json(health: Health) -> dict[str, Any]:
+    return {
+        "healthy": health.good,
+        "tracker": health.tracker,
+        "publisher": health.publisher,
+        "streams": {
+            name: {
+                "healthy": reading.good,
+                "required": reading.required,
+                "state": reading.state,
+                "reason": reading.reason,
+                "since": round(reading.since, 3),
+                "silent": round(reading.silent, 3),
+                "dropped": round(reading.dropped, 6),
+            }
+            for name, reading in health.streams.items()
+        },
+    }
