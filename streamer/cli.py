@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import io
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import click
 
 from model.errors import MoodringError
+from streamer.interruption import Interrupted, signals_raised, terminal_is_gone
 from streamer.logs import log_to_standard_error
 
-INTERRUPTED = 130
-"""Exit status of work that was stopped before its end (128 + SIGINT)."""
+_STANDARD_OUTPUT, _STANDARD_ERROR = 1, 2
+_LONGEST_COMPLAINT = 0.5
+"""Seconds to wait for a terminal that was stopped, or a pipe that nobody reads, before the last line is given up."""
 
 
 class _Entry(NamedTuple):
@@ -57,7 +61,9 @@ class _LazyGroup(click.Group):
         try:
             super().invoke(ctx)
         except BrokenPipeError:
-            _discard_standard_output()  # whoever read it has seen enough
+            _discard(_STANDARD_OUTPUT)  # whoever read it has seen enough
+        except KeyboardInterrupt as error:
+            raise click.Abort from error  # click would print an empty line before it says so, and wait to be read
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -80,41 +86,76 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; every expected failure is one line on standard error and a non-zero exit status."""
+    """Run the command line; every expected failure is one line on standard error and a non-zero exit status.
+
+    That status is 128 + the signal's number when a signal ended work that was not done. A reader of standard output
+    that has gone away ends it with status 0.
+    """
     # more threads make the model's small products slower, and have to be ruled out before numpy is imported
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     _repair_standard_streams()
     log_to_standard_error()
+    status = 1
     try:
-        with _native_messages_hidden():
+        with signals_raised(), _native_messages_hidden():
             status = cli.main(standalone_mode=False)
-        sys.exit(status)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("moodring: interrupted", err=True)
-        sys.exit(INTERRUPTED)
+        with suppress(OSError):
+            error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt) as error:
+        _discard(_STANDARD_OUTPUT)  # what nobody reads must not hold the end up
+        interrupted = next((e for e in (error, error.__cause__) if isinstance(e, Interrupted)), Interrupted())
+        _complain(str(interrupted))
+        status = interrupted.exit_status
     except MoodringError as error:
-        click.echo(f"moodring: {error}", err=True)
-        sys.exit(1)
+        _complain(str(error))
     except OSError as error:
         # a full disk below standard output, above all
-        _discard_standard_output()
+        _discard(_STANDARD_OUTPUT)
         where = "" if error.filename is None else f': "{error.filename}"'
-        click.echo(f"moodring: {error.strerror or error}{where}", err=True)
-        sys.exit(1)
+        _complain(f"{error.strerror or error}{where}")
+        status = Interrupted(signal.SIGHUP).exit_status if terminal_is_gone(error) else 1
     finally:
+        _flush_or_discard()
+        atexit.register(_collect_once)
         # the last of the callbacks, and so the first to be called: nothing is left that a Ctrl-C could cut short
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)
 
 
-def _discard_standard_output() -> None:
+def _collect_once() -> None:
+    """Search what torch and others leave for garbage now; Python would do so again and again while it ends, for 1 s."""
+    gc.collect()
+    gc.freeze()
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError):  # there may be no terminal any more
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(_STANDARD_ERROR, select.POLLOUT)
+            if not poll.poll(_LONGEST_COMPLAINT * 1000):
+                _discard(_STANDARD_ERROR)
+        click.echo(f"moodring: {text}", err=True)
+
+
+def _discard(descriptor: int) -> None:
     """Let what is still buffered not raise again at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, descriptor)
     os.close(null)
+
+
+def _flush_or_discard() -> None:
+    """Leave nothing that Python could fail to write when it ends, which would change the exit status."""
+    for stream, descriptor in ((sys.stdout, _STANDARD_OUTPUT), (sys.stderr, _STANDARD_ERROR)):
+        try:
+            if not stream.closed:
+                stream.flush()
+        except OSError:
+            _discard(descriptor)
 
 
 def _repair_standard_streams() -> None:
@@ -143,7 +184,8 @@ def _native_messages_hidden() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         sys.stderr = python_stderr
         os.dup2(native_stderr, 2)
         os.close(native_stderr)

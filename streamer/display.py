@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
+import stat
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 
 REFRESH_INTERVAL = 0.125
 """Seconds between redraws of the live view."""
+_STANDARD_OUTPUT = 1
 
 
 class Display(Protocol):
@@ -67,7 +73,12 @@ class _Silent:
         return None
 
 
-class _JsonLines(_Silent):
+class _Printing(_Silent):
+    def refresh(self) -> None:
+        _raise_if_nobody_reads()
+
+
+class _JsonLines(_Printing):
     def show(self, message: Estimate | Status) -> None:
         if isinstance(message, Estimate):
             sys.stdout.write(to_json(message) + "\n")
@@ -78,7 +89,7 @@ class _JsonLines(_Silent):
             click.echo(f"moodring: {text}", err=True)
 
 
-class _PlainLines(_Silent):
+class _PlainLines(_Printing):
     """For output that is no terminal, such as a log: a line whenever the mood's word or a state changes."""
 
     def __init__(self) -> None:
@@ -129,15 +140,17 @@ class _Terminal(_Silent):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            self._live.refresh()
-        finally:
-            self._live.stop()
+        with suppress(OSError):  # a terminal that is gone needs no cursor
+            try:
+                self._live.refresh()
+            finally:
+                self._live.stop()
 
     def show(self, message: Estimate | Status) -> None:
         self._view.show(message)
 
     def refresh(self) -> None:
+        _raise_if_nobody_reads()
         if time.monotonic() - self._drawn >= REFRESH_INTERVAL:
             self._drawn = time.monotonic()
             self._live.refresh()
@@ -178,3 +191,16 @@ def make_display(endpoint: str, title: str, quiet: bool, json: bool, window_seco
     if not sys.stdout.isatty() or console.is_dumb_terminal:
         return _PlainLines()
     return _Terminal(LiveView(endpoint, title, window_seconds), console)
+
+
+def _raise_if_nobody_reads() -> None:
+    """Raise what writing would, for a command that may have nothing to write for long."""
+    if not hasattr(select, "poll"):
+        return  # Windows: the next line that is written tells
+    poll = select.poll()
+    poll.register(_STANDARD_OUTPUT, 0)
+    for _, event in poll.poll(0):
+        if event & (select.POLLERR | select.POLLHUP):
+            is_terminal = stat.S_ISCHR(os.fstat(_STANDARD_OUTPUT).st_mode)
+            number = errno.EIO if is_terminal else errno.EPIPE
+            raise OSError(number, os.strerror(number))

@@ -7,13 +7,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import click
 
 from model.checkpoint import Checkpoint
 from streamer.display import Display
-from streamer.interruption import interruption
+from streamer.interruption import Interruption, interruption, terminal_is_gone
 from streamer.live import LiveStream
 from streamer.messages import Estimate, Status, StreamState
 from streamer.publisher import Publisher
@@ -21,7 +21,10 @@ from streamer.source import Source
 from streamer.tracker import Tracker
 
 _DISPLAY_QUEUE_LENGTH = 1000
-_JOIN_TIMEOUT = 2.0
+_SHOWN_AFTER_STOP = 0.7
+"""Seconds after a signal for which the display still waits for what the stream has to say at its end."""
+_JOIN_TIMEOUT = 1.2
+"""Seconds that a stream has to end after that: 2 s from the signal, with what the display took."""
 
 
 class _Outlet:
@@ -68,7 +71,9 @@ def perform(
     paced: bool,
     on_estimate: Callable[[Estimate], None] | None = None,
 ) -> None:
-    """Track a source until it ends, or until Ctrl-C or SIGTERM, and leave everything closed.
+    """Track a source until it ends, or until a signal asks for the end, and leave everything closed.
+
+    What is published last is a status that says ``ended`` or ``failed`` and why, also when what broke is the display.
 
     Parameters
     ----------
@@ -93,6 +98,10 @@ def perform(
     ------
     model.errors.MoodringError
         If the source breaks or tracking fails, after everything before that was published.
+    OSError
+        If the display cannot be written to.
+    streamer.interruption.Interrupted
+        If the terminal was closed, or the display had to be cut short.
     """
     with ExitStack() as stack:
         stack.callback(source.close)
@@ -101,12 +110,28 @@ def perform(
         tracker = Tracker(checkpoint, outlet.publish, lag)
         stack.callback(tracker.close)
         live = LiveStream(stream, source, tracker, outlet, checkpoint.frontend.parameters, paced)
-        with suppress(KeyboardInterrupt), interruption() as interrupted, display:
-            live.start()
-            stack.callback(live.join, _JOIN_TIMEOUT)
-            stack.callback(outlet.close)
-            stack.callback(live.stop)
-            _show_until_ended(live, outlet, display, interrupted, on_estimate)
+        with interruption() as interrupted:
+            try:
+                with display:
+                    live.start()
+                    stack.callback(_await_end, live, outlet, source.name)
+                    stack.callback(outlet.close)
+                    _show_until_ended(live, outlet, display, interrupted, on_estimate)
+            except OSError as error:
+                if not (interrupted.is_set() or terminal_is_gone(error)):
+                    live.stop(
+                        f"standard output: {error.strerror or error}",
+                        "ended" if isinstance(error, BrokenPipeError) else "failed",
+                    )
+                    raise
+                interrupted.hang_up()
+            except Exception as error:
+                live.stop(str(error) or type(error).__name__, "failed")
+                raise
+            finally:
+                live.stop(interrupted.reason)
+    if interrupted.hung_up:
+        interrupted.raise_if_set()
     if outlet.dropped:
         click.echo(f"moodring: the display was too slow and missed {outlet.dropped} messages", err=True)
     if live.invalid:
@@ -117,19 +142,24 @@ def perform(
         raise live.error
 
 
+def _await_end(live: LiveStream, outlet: _Outlet, source: str) -> None:
+    if not live.join(_JOIN_TIMEOUT):
+        outlet.set_status(live.stream, "failed", live.dropped, f"stopped, but {source} does not answer", live.invalid)
+
+
 def _show_until_ended(
     live: LiveStream,
     outlet: _Outlet,
     display: Display,
-    interrupted: threading.Event,
+    interrupted: Interruption,
     on_estimate: Callable[[Estimate], None] | None,
 ) -> None:
     ended = False
     deadline = math.inf
     while not (ended and outlet.messages.empty()):
         if interrupted.is_set() and deadline == math.inf:
-            live.stop()
-            deadline = time.monotonic() + _JOIN_TIMEOUT
+            live.stop(interrupted.reason)
+            deadline = time.monotonic() + _SHOWN_AFTER_STOP
         ended = ended or live.join(0) or time.monotonic() > deadline
         try:
             message = outlet.messages.get(timeout=0.05)

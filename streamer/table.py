@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,9 @@ _DECIMALS = {
     "arousal_std": 4,
     "loudness": 1,
 }
+
+ROWS_PER_GROUP = 16384
+"""Rows of a Parquet file's row group, all but the last: enough to pack well, and 10 MB while they wait."""
 
 Row = tuple[Any, ...]
 
@@ -65,6 +69,32 @@ def row_of(file: str, estimate: Estimate) -> Row:
             for name, value in zip(COLUMNS[1:], values, strict=True)
         ),
     )
+
+
+def validate_table_path(path: str) -> None:
+    """Refuse a path to which no table could be written, before any work is done.
+
+    Parameters
+    ----------
+    path : str
+        As `Table` takes it.
+
+    Raises
+    ------
+    TableError
+        If it ends otherwise than a table does, is a folder, or pyarrow is needed and missing.
+    """
+    suffix = _suffix(path)
+    if suffix not in _WRITERS:
+        raise TableError(f'cannot tell the format of "{path}"; let it end in {", ".join(_WRITERS)}')
+    if path != "-" and Path(path).is_dir():
+        raise TableError(f'cannot write "{path}": it is a folder')
+    if suffix == ".parquet":
+        _import_pyarrow()
+
+
+def _suffix(path: str) -> str:
+    return ".csv" if path == "-" else Path(path).suffix.lower()
 
 
 class _Writer(Protocol):
@@ -102,25 +132,38 @@ class _JsonLinesWriter:
 
 class _ParquetWriter:
     def __init__(self, file: IO[bytes]) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise TableError('Parquet needs pyarrow; install it: pip install "moodring[parquet]"') from error
+        pyarrow = _import_pyarrow()
         text = ("file", "state")
         self._arrow = pyarrow
         self._schema = pyarrow.schema(
             [(name, pyarrow.string() if name in text else pyarrow.float64()) for name in COLUMNS]
         )
         self._parquet = pyarrow.parquet.ParquetWriter(file, self._schema)
+        self._waiting: list[Row] = []
 
     def write(self, rows: Sequence[Row]) -> None:
-        if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            self._parquet.write_table(self._arrow.table(columns, schema=self._schema))
+        self._waiting += rows
+        while len(self._waiting) >= ROWS_PER_GROUP:
+            self._write_group()
 
     def finish(self) -> None:
+        if self._waiting:
+            self._write_group()
         self._parquet.close()
+
+    def _write_group(self) -> None:
+        rows, self._waiting = self._waiting[:ROWS_PER_GROUP], self._waiting[ROWS_PER_GROUP:]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        self._parquet.write_table(self._arrow.table(columns, schema=self._schema))
+
+
+def _import_pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise TableError('Parquet needs pyarrow; install it: pip install "moodring[parquet]"') from error
+    return pyarrow
 
 
 _WRITERS: dict[str, type[_CsvWriter | _JsonLinesWriter | _ParquetWriter]] = {
@@ -133,7 +176,8 @@ _WRITERS: dict[str, type[_CsvWriter | _JsonLinesWriter | _ParquetWriter]] = {
 class Table:
     """A table file that appears under its name when it is complete, or standard output.
 
-    Use it as a context manager: leaving it well puts the file in place, leaving it by an exception removes it.
+    Use it as a context manager: leaving it well puts the file in place, leaving it by an exception removes it. Until
+    then it is `.NAME.new` in the same folder, which one run at a time may write: `kept_rows.KeptRows` sees to that.
 
     Parameters
     ----------
@@ -148,26 +192,24 @@ class Table:
     Raises
     ------
     TableError
-        If the ending is another, the folder does not exist or cannot be written to, or the disk is full.
+        As `validate_table_path` does, or if the folder does not exist or cannot be written to, or the disk is full.
     """
 
     def __init__(self, path: str) -> None:
+        validate_table_path(path)
         self.path = path
         self.rows = 0
-        suffix = ".csv" if path == "-" else Path(path).suffix.lower()
-        if suffix not in _WRITERS:
-            raise TableError(f'cannot tell the format of "{path}"; let it end in {", ".join(_WRITERS)}')
-        if path != "-" and Path(path).is_dir():
-            raise TableError(f'cannot write "{path}": it is a folder')
-        self._temporary = None if path == "-" else Path(path).with_name(f".{Path(path).name}.{os.getpid()}.part")
+        self._temporary = None if path == "-" else Path(path).with_name(f".{Path(path).name}.new")
+        self._file: IO[bytes] | None = None
         try:
-            self._file = sys.stdout.buffer if self._temporary is None else self._temporary.open("wb")
-        except OSError as error:
-            raise TableError(f'cannot write "{path}": {error.strerror}') from error
-        try:
-            self._writer: _Writer = _WRITERS[suffix](self._file)
-        except BaseException:
+            # a file of our own on standard output: Python's would raise again at exit what it could not write
+            descriptor = sys.stdout.fileno() if self._temporary is None else _create(self._temporary)
+            self._file = os.fdopen(descriptor, "wb", closefd=self._temporary is not None)
+            self._writer: _Writer = _WRITERS[_suffix(path)](self._file)
+        except BaseException as error:
             self._discard()
+            if isinstance(error, OSError):
+                raise TableError(f'cannot write "{path}": {error.strerror or error}') from error
             raise
 
     def __enter__(self) -> Table:
@@ -180,6 +222,8 @@ class Table:
         ------
         TableError
             If the disk is full or the file went away.
+        BrokenPipeError
+            If nobody reads standard output any more.
         """
         try:
             self._writer.write(rows)
@@ -195,24 +239,30 @@ class Table:
         if error is not None:
             self._discard()
             return
+        assert self._file is not None
         try:
             self._writer.finish()
+            self._file.flush()
             if self._temporary is not None:
+                os.fsync(self._file.fileno())
                 self._file.close()
                 self._temporary.replace(self.path)
-        except BrokenPipeError:
-            raise
-        except OSError as problem:
+        except BaseException as problem:
             self._discard()
-            raise TableError(f'cannot write "{self.path}": {problem.strerror or problem}') from problem
+            if isinstance(problem, OSError) and not isinstance(problem, BrokenPipeError):
+                raise TableError(f'cannot write "{self.path}": {problem.strerror or problem}') from problem
+            raise
 
     def _discard(self) -> None:
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
-            try:
-                self._file.close()
-            except OSError:
-                return  # what could not be flushed is being thrown away
+            if self._file is not None:
+                with suppress(OSError):  # what could not be flushed is being thrown away
+                    self._file.close()
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
 
 
 def _as_text(file: IO[bytes]) -> TextIOWrapper:

@@ -32,31 +32,34 @@ def watch(endpoint: str, stream: str | None, json: bool, until_ended: bool, keys
       moodring watch tcp://HOST:5588 --key lights.key_secret --server-public-key stage.key
     """
     import time
-    from contextlib import suppress
 
     from streamer.display import make_display
-    from streamer.interruption import terminated_as_interrupted
+    from streamer.interruption import interruption, terminal_is_gone
     from streamer.subscriber import PublisherSilent, Subscriber
 
-    with (
-        suppress(KeyboardInterrupt),
-        terminated_as_interrupted(),
-        Subscriber(endpoint, stream, until_ended=until_ended, keys=keys) as subscriber,
-        make_display(endpoint, "moodring", quiet=False, json=json) as display,
-    ):
-        heard = time.monotonic()
-        silent = False
-        while not (until_ended and subscriber.all_ended):
-            try:
-                message = subscriber.receive(timeout=0.1)
-            except PublisherSilent:
-                if time.monotonic() - heard > subscriber.timeout and not silent:
-                    silent = True
-                    display.notice(f"nothing comes from {endpoint}; waiting for a publisher")
-            else:
+    with interruption() as interrupted, Subscriber(endpoint, stream, until_ended=until_ended, keys=keys) as subscriber:
+        try:
+            with make_display(endpoint, "moodring", quiet=False, json=json) as display:
                 heard = time.monotonic()
-                if silent:
-                    silent = False
-                    display.notice(None)
-                display.show(message)
-            display.refresh()
+                silent = False
+                while not (interrupted.is_set() or (until_ended and subscriber.all_ended)):
+                    try:
+                        message = subscriber.receive(timeout=0.1)
+                    except PublisherSilent:
+                        if time.monotonic() - heard > subscriber.timeout and not silent:
+                            silent = True
+                            reason = subscriber.trouble or "waiting for a publisher"
+                            display.notice(f"nothing comes from {endpoint}: {reason}")
+                    else:
+                        heard = time.monotonic()
+                        if silent:
+                            silent = False
+                            display.notice(None)
+                        display.show(message)
+                    display.refresh()
+        except OSError as error:
+            if not (interrupted.is_set() or terminal_is_gone(error)):
+                raise
+            interrupted.hang_up()
+    if interrupted.hung_up:
+        interrupted.raise_if_set()

@@ -189,8 +189,8 @@ def test_annotate_leaves_nothing_behind_when_terminated(song: Path, tmp_path: Pa
         assert annotator.poll() is None
     annotator.terminate()
     _, errors = annotator.communicate(timeout=20)
-    assert errors.strip() == "moodring: interrupted"
-    assert annotator.returncode == 130
+    assert errors.strip() == "moodring: terminated"
+    assert annotator.returncode == 143
     assert list(tmp_path.iterdir()) == []
 
 
