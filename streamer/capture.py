@@ -8,15 +8,16 @@ import queue
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any
 
-from streamer.portaudio import HEADER
+from streamer.portaudio import ENDING_TIMEOUT, HEADER
 
-CLOSING_TIMEOUT = 0.5
+KILLED_AFTER = ENDING_TIMEOUT + 1.0
 """Seconds that the program gets to end by itself before it is killed."""
+_LOOK_AROUND = 0.5
+"""Seconds after which the thread that reads messages looks whether anybody still wants them."""
 _QUEUE_LENGTH = 4
 """Messages between the thread that reads them and who wants them: less than half a second of audio."""
 _PROGRAM = (
@@ -104,18 +105,20 @@ class CaptureProcess:
             return None
 
     def close(self) -> None:
-        """End the program, by force if it hangs. May be called twice."""
+        """End the program, later by force if it hangs; returns at once. May be called twice."""
         if self._closed.is_set():
             return
         self._closed.set()
         assert self._process.stdin is not None
         self._process.stdin.close()
+        threading.Thread(target=self._await_end, name="end of capture", daemon=True).start()
+
+    def _await_end(self) -> None:
         try:
-            self._process.wait(CLOSING_TIMEOUT)
+            self._process.wait(KILLED_AFTER)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(CLOSING_TIMEOUT)
+            self._process.wait()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -127,7 +130,7 @@ class CaptureProcess:
         """Hand a message on; False if there will be no more, or nobody wants them."""
         while not self._closed.is_set():
             try:
-                self._messages.put(message, timeout=CLOSING_TIMEOUT)
+                self._messages.put(message, timeout=_LOOK_AROUND)
             except queue.Full:
                 continue
             return message.kind != ENDED

@@ -15,10 +15,11 @@ from streamer.source import LONGEST_WAIT, Block, SourceError, validate_format
 
 RING_DURATION = 10.0
 """Seconds of audio that wait at most, if this process is stopped or too slow; the oldest goes when it is full."""
-OPENING_TIMEOUT = 10.0
+OPENING_TIMEOUT = 20.0
 """Seconds that a sound system may take to list its devices, or to open one for the first time."""
 HUNG_AFTER = 3.0
-"""Seconds without a sign of life after which the capturing process is replaced."""
+"""Seconds without a sign of life after which the capturing process is replaced; one that has just been started gets
+`OPENING_TIMEOUT`, since a busy machine is slow at that."""
 RESTART_INTERVAL = 1.0
 """Seconds after which a capturing process that has ended is replaced."""
 
@@ -141,40 +142,46 @@ class Microphone:
         validate_format(self.name, self.sample_rate, self.channels)
         self._position = 0
         self._origin: float | None = None
+        self._source: str | None = None
         self._trouble = ""
         self._closed = threading.Event()
         self._replacing = threading.Lock()
         self._process = self._start(again=False)
         try:
-            _await_answer(self._process, self.name)
+            self._source = _await_answer(self._process, self.name).content.decode() or None
         except BaseException:
             self._process.close()
             raise
 
     def blocks(self) -> Iterator[Block]:
         """Yield what the device hears; while it is lost, empty blocks that say so."""
-        waited = 0
+        waited = 0.0
+        patience = HUNG_AFTER
         while not self._closed.is_set():
             message = self._process.receive(LONGEST_WAIT)
-            # waits are counted: while this process itself was stopped, the other cannot have been heard
-            waited = 0 if message is not None else waited + 1
             if message is None:
-                if waited * LONGEST_WAIT >= HUNG_AFTER:
-                    waited = 0
+                # counted, not measured: while this process itself was stopped, the other could not be heard
+                waited += LONGEST_WAIT
+                if waited >= patience:
                     self._trouble = f"{self.name} does not answer: the sound system hangs"
                     self._replace()
-            elif message.kind == AUDIO:
+                    waited, patience = 0.0, OPENING_TIMEOUT
+                yield self._nothing()
+                continue
+            waited, patience = 0.0, HUNG_AFTER
+            if message.kind == AUDIO:
                 self._trouble = ""
                 yield self._block(message)
-                continue
             elif message.kind == ENDED:
                 self._trouble = f"{self.name} was lost: the process that listened to it has ended"
-                if not self._closed.wait(RESTART_INTERVAL):
-                    self._replace()
+                yield self._nothing()
+                self._closed.wait(RESTART_INTERVAL)
+                self._replace()
+                patience = OPENING_TIMEOUT
             elif message.kind != OPENED:
                 text = message.content.decode()
                 self._trouble = text and f"{self.name} {text}"
-            yield Block(np.zeros((0, self.channels), np.float32), trouble=self._trouble)
+                yield self._nothing()
 
     def close(self) -> None:
         """Stop listening; `blocks` ends within `LONGEST_WAIT`."""
@@ -194,6 +201,7 @@ class Microphone:
                 "ring_duration": RING_DURATION,
                 "position": self._position,
                 "origin": self._origin,
+                "source": self._source,
                 "again": again,
             }
         )
@@ -203,6 +211,9 @@ class Microphone:
             if not self._closed.is_set():
                 self._process.close()
                 self._process = self._start(again=True)
+
+    def _nothing(self) -> Block:
+        return Block(np.zeros((0, self.channels), np.float32), trouble=self._trouble)
 
     def _block(self, message: Message) -> Block:
         samples = np.frombuffer(message.content, np.float32).reshape(-1, self.channels)

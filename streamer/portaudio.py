@@ -31,11 +31,14 @@ NOTE = 2
 """Text: what is the matter with the device; empty if nothing is. Comes at least every `NOTE_INTERVAL` while no audio
 does, unless PortAudio hangs."""
 OPENED = 3
-"""Nothing follows: the device has been opened."""
+"""Text: the device has been opened; the source of the sound server that it is, empty if it is none."""
 FAILED = 4
 """Text: the device cannot be opened, and the program ends; empty if PortAudio is not installed."""
 DEVICES = 5
 """JSON: the input devices."""
+ENDING_TIMEOUT = 5.0
+"""Seconds that initialising PortAudio may take when the program is to end. To break it off may leave a lock of JACK's
+library taken (Debian's ALSA plug-ins try JACK), and all programs of this user that use PortAudio would wait for it."""
 GONE = "went away"
 """What a `NOTE` says of a device that is not there."""
 
@@ -48,6 +51,8 @@ SILENT_AFTER = 3.0
 """Seconds without audio after which an open device is opened again: some vanish without a word."""
 RETRY_INTERVAL = 0.5
 """Seconds between attempts to open a device that was lost."""
+WATCH_INTERVAL = 0.2
+"""Seconds between looks at whether the sound server has moved us to another source: less than a frame."""
 UNEVENNESS = 0.2
 """Seconds that audio may be late; more than sound servers' uneven delivery. A loss that is shorter goes unnoticed,
 unless PortAudio itself reports it."""
@@ -55,6 +60,9 @@ SETTLING = 0.25
 """Seconds for which audio must have been late before as much counts as lost."""
 PROGRESS = 0.05
 """Seconds by which lateness must fall within `SETTLING` where audio was kept for us, not lost."""
+
+
+_initialising = threading.Lock()
 
 
 class DeviceError(Exception):
@@ -136,11 +144,13 @@ class Capture:
     wanted : dict
         ``name``, ``host_api``, ``place``, ``namesakes``: which device; ``sample_rate``, ``channels``: how it is
         opened, each time alike; ``position``: samples per channel that the stream has had so far, lost ones included;
-        ``origin``: the monotonic time of its position 0, or None before the first.
+        ``origin``: the monotonic time of its position 0, or None before the first; ``source``: the source of the sound
+        server that the device was before, or None.
     """
 
     def __init__(self, sounddevice: ModuleType, outlet: Outlet, wanted: dict[str, Any]) -> None:
         from streamer.ring import RingBuffer
+        from streamer.sound_server import SoundServer
         from streamer.timeline import Timeline
 
         self._sounddevice = sounddevice
@@ -150,6 +160,11 @@ class Capture:
         self._chunk = max(1, round(CHUNK_DURATION * self._rate))
         self._ring = RingBuffer(round(wanted["ring_duration"] * self._rate), wanted["channels"])
         self._timeline = Timeline(UNEVENNESS, SETTLING, PROGRESS, wanted["origin"])
+        self._server = SoundServer()
+        self._watched = time.monotonic()
+        self.source: str | None = None
+        if wanted["source"]:
+            self._stay_at(wanted["source"])
         self._stamp = (0, 0.0, 0.0)
         self._overflowed = False
         self._finished = threading.Event()
@@ -177,6 +192,7 @@ class Capture:
         else:
             raise DeviceError(GONE)
         self._finished.clear()
+        self._server.close()
         stream = None
         try:
             stream = self._sounddevice.InputStream(
@@ -192,6 +208,13 @@ class Capture:
             if stream is not None:
                 stream.close()
             raise DeviceError(f"cannot be opened at {self._rate} Hz: {error.args[0]}") from error
+        source = self._server.source()
+        if self.source is None and source is not None:
+            self._stay_at(source)
+        if source != self.source:
+            stream.close()
+            raise DeviceError(GONE)
+        self._watched = time.monotonic()
         return stream
 
     def run(self, stream: Any) -> NoReturn:
@@ -219,7 +242,8 @@ class Capture:
                 with contextlib.suppress(self._sounddevice.PortAudioError):
                     self._sounddevice._terminate()
                 # without this, devices that have come since would not be seen
-                self._sounddevice._initialize()
+                with _initialising:
+                    self._sounddevice._initialize()
                 return self.open()
             except (DeviceError, self._sounddevice.PortAudioError) as error:
                 self._outlet.send(NOTE, str(error.args[0]).encode())
@@ -227,21 +251,37 @@ class Capture:
 
     def _send_until_lost(self) -> None:
         silent = 0
-        while silent * NOTE_INTERVAL < SILENT_AFTER:
+        while not self._was_moved():
             finished = self._finished.is_set()
             _, lost = self._ring.read(NOTE_INTERVAL, most=0)
             self._unsent += lost
             if self._send_settled():
                 silent = 0
             elif finished:
-                self._outlet.send(NOTE, GONE.encode())
-                return
-            elif self._decided:
-                # counted rather than measured: if all of this was stopped for a while, nothing is wrong with the device
-                silent += 1
-                self._outlet.send(NOTE)
-            else:
+                break
+            elif not self._decided:
                 time.sleep(CHUNK_DURATION / 4)
+            else:
+                self._outlet.send(NOTE)
+                # counted, not measured: if all of this was stopped for a while, nothing is wrong with the device
+                silent += 1
+                if silent * NOTE_INTERVAL >= SILENT_AFTER:
+                    return
+        # what is left may be another device's
+        samples, lost = self._ring.read(0)
+        self._unsent += lost + len(samples)
+        self._outlet.send(NOTE, GONE.encode())
+
+    def _stay_at(self, source: str) -> None:
+        self.source = source
+        # where a device is what the server has as default, the server connects us to this instead
+        os.environ["PULSE_SOURCE"] = source
+
+    def _was_moved(self) -> bool:
+        if self.source is None or time.monotonic() - self._watched < WATCH_INTERVAL:
+            return False
+        self._watched = time.monotonic()
+        return self._server.source() not in (self.source, None)
 
     def _send_settled(self) -> bool:
         """Send one chunk of what has come; False if nothing has, or it is not decided how much is missing before."""
@@ -300,7 +340,8 @@ def main(request: dict[str, Any]) -> NoReturn:
 
 def _serve(request: dict[str, Any], outlet: Outlet) -> None:
     try:
-        import sounddevice
+        with _initialising:
+            import sounddevice
     except OSError:
         outlet.send(FAILED)
         return
@@ -316,10 +357,11 @@ def _serve(request: dict[str, Any], outlet: Outlet) -> None:
             return
         outlet.send(NOTE, str(error).encode())
         stream = capture.open_again()
-    outlet.send(OPENED)
+    outlet.send(OPENED, (capture.source or "").encode())
     capture.run(stream)
 
 
 def _end_with_standard_input() -> NoReturn:
     os.read(0, 1)
+    _initialising.acquire(timeout=ENDING_TIMEOUT)
     os._exit(0)
