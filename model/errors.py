@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 
 class MoodringError(Exception):
     """Something the user can mend; the message names the input and the way out, in one line."""
@@ -17,7 +19,7 @@ def shown(content: object, longest: int = LONGEST_SHOWN) -> str:
     Parameters
     ----------
     content : object
-        Of text, what is printable is shown as it is; of anything else, small numbers are, or the kind.
+        Of text, what is printable is shown as it is; anything else as Python writes it, abridged.
     longest : int
         Characters.
 
@@ -28,10 +30,10 @@ def shown(content: object, longest: int = LONGEST_SHOWN) -> str:
     """
     if isinstance(content, str):
         text = content
-    elif isinstance(content, (bool, float, type(None))) or (isinstance(content, int) and abs(content) < 10**18):
-        text = repr(content)
     else:
-        # writing out what is nested deeply or has millions of digits may fail, or take for ever
-        text = f"a {type(content).__name__}"
+        try:
+            text = reprlib.repr(content)
+        except ValueError:  # a whole number of more digits than Python writes out
+            text = "a number of thousands of digits"
     line = "".join(character if character.isprintable() else " " for character in text[: longest + 1])
     return line if len(line) <= longest else f"{line[:longest]}…"

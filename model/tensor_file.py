@@ -71,7 +71,7 @@ def read_tensor_file(path: Path, most_bytes: int, most_header_bytes: int) -> Ten
         header = _read_header(file, size, most_header_bytes)
         file.seek(0)
         content = file.read(size)
-    metadata = _metadata(header)
+    metadata = _metadata(header, size)
     try:
         return TensorFile(metadata, load(content))
     except (SafetensorError, AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -79,9 +79,10 @@ def read_tensor_file(path: Path, most_bytes: int, most_header_bytes: int) -> Ten
 
 
 def read_metadata(path: Path, most_header_bytes: int) -> dict[str, str]:
-    """Read the metadata alone; see `read_tensor_file`, which also looks at the rest."""
+    """Read the metadata alone, of a file that is as long as its header says; otherwise as `read_tensor_file` does."""
     with _open(path) as file:
-        return _metadata(_read_header(file, os.fstat(file.fileno()).st_size, most_header_bytes))
+        size = os.fstat(file.fileno()).st_size
+        return _metadata(_read_header(file, size, most_header_bytes), size)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -106,12 +107,14 @@ def _read_header(file: BinaryIO, size: int, most_header_bytes: int) -> bytes:
     return file.read(length)
 
 
-def _metadata(header: bytes) -> dict[str, str]:
+def _metadata(header: bytes, size: int) -> dict[str, str]:
     try:
-        fields = json.loads(header.decode())
-    except (ValueError, RecursionError) as error:
+        fields = dict(json.loads(header.decode()))
+        metadata = dict(fields.pop("__metadata__", {}))
+        ends = [field["data_offsets"][1] for field in fields.values()]
+        whole = max(ends, default=0) == size - _LENGTH_BYTES - len(header)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise TensorFileError("is truncated or not a safetensors file") from error
-    metadata = fields.get("__metadata__", {}) if isinstance(fields, dict) else None
-    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+    if not whole or not all(isinstance(text, str) for text in metadata.values()):
         raise TensorFileError("is truncated or not a safetensors file")
     return metadata

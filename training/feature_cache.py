@@ -21,6 +21,7 @@ import numpy as np
 
 from model.ear import Ear
 from model.features import FloatArray, Frontend
+from training.arrays import read_floats
 from training.audio import RENDER_GAIN, SOUND_FONT, is_midi
 from training.clips import Clip
 from training.extractors import EarExtractor, FrontendExtractor
@@ -277,9 +278,6 @@ def _hash_sound_font(path: Path) -> str:
 
 def _read(path: Path, column_count: int) -> FloatArray | None:
     try:
-        features: FloatArray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        return read_floats(path, column_count)
+    except (OSError, ValueError):
         return None
-    if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != column_count:
-        return None
-    return features

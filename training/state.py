@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from model.tensor_file import read_tensor_file
 from training.files import write_whole
 from training.tables import DataError
 
 _KEY = "moodring-state"
 _HASH_KEY = "sha256"
+_MOST_BYTES = 1 << 30
+"""Of a state: twenty times what the largest network of the paper's systems needs, three times over for Adam."""
+_MOST_HEADER_BYTES = 1 << 24
+"""The notes hold a line per epoch, of which there may be a hundred thousand."""
 
 
 @dataclass
@@ -89,16 +96,32 @@ def read_state(path: Path) -> State:
         If the file cannot be read, is no such state, or is not as it was written.
     """
     try:
-        with safe_open(path, framework="pt") as archive:
-            metadata = archive.metadata() or {}
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (not a mapping)
-        if metadata[_HASH_KEY] != _digest(tensors, metadata[_KEY]):
+        file = read_tensor_file(path, _MOST_BYTES, _MOST_HEADER_BYTES)
+        if file.metadata[_HASH_KEY] != _digest(file.tensors, file.metadata[_KEY]):
             raise ValueError("the content has changed")
+        notes = json.loads(file.metadata[_KEY])
+        if not isinstance(notes, dict):
+            raise ValueError("the notes are no object")
     except OSError as error:
         raise DataError(f'cannot read the training state "{path}": {error.strerror or error}') from error
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f'"{path}" is no training state; remove it to start again') from error
-    return State(tensors, json.loads(metadata[_KEY]))
+    return State(file.tensors, notes)
+
+
+@contextmanager
+def going_on(path: Path) -> Iterator[None]:
+    """Put back a state inside: one that does not fit what is trained is refused, and not a traceback.
+
+    Raises
+    ------
+    DataError
+        If anything is missing, of another kind or of another size; what was put back before is of no use then.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f'the training state "{path}" does not fit this training; remove it to start again') from error
 
 
 def tensors_digest(tensors: dict[str, Tensor]) -> str:
@@ -124,14 +147,67 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimiser_tensors` gave."""
+    """Put back what `optimiser_tensors` gave of Adam, or of one of its kind.
+
+    Raises
+    ------
+    ValueError, IndexError
+        If it does not fit the optimiser's parameters, which torch itself would notice later or never.
+    """
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     content = optimiser.state_dict()
     content["state"] = {}
     for key, value in tensors.items():
         if key.startswith("optimiser."):
             _, index, name = key.split(".", 2)
             content["state"].setdefault(int(index), {})[name] = value
+    for index, moments in content["state"].items():
+        like = parameters[index]
+        shapes = {"step": torch.Size(), "exp_avg": like.shape, "exp_avg_sq": like.shape}
+        if {name: value.shape for name, value in moments.items()} != shapes:
+            raise ValueError(f"the moments of parameter {index} do not fit it")
+        if any(value.dtype != like.dtype for value in moments.values()):
+            raise ValueError(f"the moments of parameter {index} are of another type")
     optimiser.load_state_dict(content)
+
+
+def restore_schedule(schedule: torch.optim.lr_scheduler.LRScheduler, notes: Any) -> None:
+    """Put back what a learning rate schedule's `state_dict` gave, as JSON has kept it.
+
+    Raises
+    ------
+    AttributeError, TypeError, ValueError
+        If it is of another kind. torch takes whatever it is given for the schedule's attributes, methods included.
+    """
+    present = schedule.state_dict()
+    if notes.keys() != present.keys():
+        raise ValueError("the schedule has other values")
+    for name, value in present.items():
+        given = notes[name]
+        if isinstance(value, list):
+            if not isinstance(given, list) or len(given) != len(value):
+                raise ValueError(f"{name} is no list of {len(value)} numbers")
+            for number in given:
+                finite_number(number)
+        elif isinstance(value, bool) or value is None:
+            if type(given) is not type(value):
+                raise ValueError(f"{name} is of another kind")
+        else:
+            finite_number(given)
+    schedule.load_state_dict(notes)
+
+
+def finite_number(value: Any) -> float:
+    """Return the value if it is a finite number.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return value
 
 
 def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:

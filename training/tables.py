@@ -14,7 +14,7 @@ import numpy as np
 from model.errors import MoodringError
 from training.clips import DynamicLabels
 
-_SAMPLE_COLUMN = re.compile(r"sample_(\d+)ms")
+_SAMPLE_COLUMN = re.compile(r"sample_([0-9]{1,12})ms")
 
 
 class DataError(MoodringError):

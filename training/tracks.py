@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from model.errors import shown
+from model.tensor_file import TensorFileError, read_tensor_file
 from training.clips import FloatArray
 from training.files import write_whole
 from training.tables import DataError
@@ -29,6 +30,10 @@ from training.tables import DataError
 VERSION = 1
 
 _KEY = "moodring-tracks"
+_MOST_BYTES = 1 << 28
+"""Of a file: twenty thousand hours."""
+_MOST_HEADER_BYTES = 1 << 24
+"""Enough for a hundred thousand clips."""
 _VALUES, _STDS = "values", "stds"
 
 
@@ -120,13 +125,15 @@ def read_tracks(path: Path) -> tuple[Tracks, dict[str, Any]]:
     try:
         if not path.is_file():
             raise DataError(f'there is no file of tracks "{path}"')
-        with safe_open(path, framework="numpy") as archive:
-            notes = _notes(path, archive.metadata())
-            tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a mapping)
+        file = read_tensor_file(path, _MOST_BYTES, _MOST_HEADER_BYTES)
+        notes = _notes(path, file.metadata)
+        tensors = {key: tensor.numpy() for key, tensor in file.tensors.items()}
     except OSError as error:
         raise DataError(f'cannot read the tracks "{path}": {error.strerror or error}') from error
-    except (SafetensorError, TypeError) as error:
-        raise DataError(f'"{path}" is truncated or no file of tracks; write it again') from error
+    except TensorFileError as error:
+        raise DataError(f'"{path}" is truncated or no file of tracks (it {error}); write it again') from error
+    except TypeError as error:  # a type of numbers that numpy does not have
+        raise DataError(f'the tracks "{path}" are of another type than float32; write them again') from error
     return _tracks(path, tensors), notes
 
 
@@ -150,11 +157,11 @@ def _tracks(path: Path, tensors: Mapping[str, NDArray[Any]]) -> Tracks:
         clip, _, what = rest.rpartition("/")
         if not (dataset and clip and what in (_VALUES, _STDS)) or f"{dataset}/{clip}/{_VALUES}" not in tensors:
             raise DataError(
-                f'the tracks "{path}" have a tensor "{key[:80]}" that belongs to no track; write them again'
+                f'the tracks "{path}" have a tensor "{shown(key)}" that belongs to no track; write them again'
             )
         if what == _VALUES:
             try:
                 tracks.setdefault(dataset, {})[clip] = Track(values, tensors.get(f"{dataset}/{clip}/{_STDS}"))
             except ValueError as error:
-                raise DataError(f'the tracks "{path}" are wrong: {key[:80]}: {error}') from error
+                raise DataError(f'the tracks "{path}" are wrong: {shown(key)}: {error}') from error
     return tracks

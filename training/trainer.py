@@ -23,10 +23,13 @@ from training.recipe import Recipe
 from training.sampling import WindowSampler
 from training.state import (
     State,
+    finite_number,
+    going_on,
     module_tensors,
     optimiser_tensors,
     read_state,
     restore_optimiser,
+    restore_schedule,
     tensors_digest,
     without_prefix,
     write_state,
@@ -126,17 +129,18 @@ def train(
     }
     if resume and state is not None and state.is_file():
         kept = read_state(state)
-        if kept.notes["fingerprint"] != fingerprint:
+        if kept.notes.get("fingerprint") != fingerprint:
             raise DataError(f'"{state}" is from a training with other settings or clips; remove it to start again')
-        trained.load_state_dict(without_prefix("trained", kept.tensors))
-        averaged.load_state_dict(without_prefix("averaged", kept.tensors))
-        restore_optimiser(optimiser, kept.tensors)
-        schedule.load_state_dict(kept.notes["schedule"])
-        for group, rate in zip(optimiser.param_groups, kept.notes["rates"], strict=True):
-            group["lr"] = rate
-        torch.set_rng_state(kept.tensors["generator.torch"])
-        generator.set_state(kept.tensors["generator.windows"])
-        first = kept.notes["steps"]
+        with going_on(state):
+            trained.load_state_dict(without_prefix("trained", kept.tensors))
+            averaged.load_state_dict(without_prefix("averaged", kept.tensors))
+            restore_optimiser(optimiser, kept.tensors)
+            restore_schedule(schedule, kept.notes["schedule"])
+            for group, rate in zip(optimiser.param_groups, kept.notes["rates"], strict=True):
+                group["lr"] = finite_number(rate)
+            torch.set_rng_state(kept.tensors["generator.torch"])
+            generator.set_state(kept.tensors["generator.windows"])
+            first = range(recipe.steps + 1)[kept.notes["steps"]]
     for step in range(first, recipe.steps):
         drawn = [draw(name, length) for name, length in _lengths(samplers, counts, network, recipe, generator).items()]
         loss = _loss(trained, [histories for histories, _ in drawn], [labels for _, labels in drawn], kinds, recipe)

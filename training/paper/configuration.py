@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.crnn import CRNNParameters
+from model.errors import shown
 from training.paper.names import FEATURES, SYSTEMS
 from training.tables import DataError
 
@@ -96,13 +97,13 @@ class Configuration:
             value = getattr(self, field.name)
             kinds, described = _KINDS[str(field.type)]
             if not isinstance(value, kinds) or isinstance(value, bool):
-                raise DataError(f"{field.name} must be a {described}, not {value!r}")
+                raise DataError(f"{field.name} must be a {described}, not {_written(value)}")
         for name, allowed in (("system", SYSTEMS), ("features", FEATURES)):
             if getattr(self, name) not in allowed:
-                raise DataError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+                raise DataError(f"{name} must be one of {', '.join(allowed)}, not {_written(getattr(self, name))}")
         for name, (smallest, largest) in _RANGES.items():
             if not smallest <= getattr(self, name) <= largest:
-                raise DataError(f"{name} must be from {smallest:g} to {largest:g}, not {getattr(self, name)!r}")
+                raise DataError(f"{name} must be from {smallest:g} to {largest:g}, not {_written(getattr(self, name))}")
         if self.lstm_units % 2:
             raise DataError(f"lstm_units must be even, half for each direction, not {self.lstm_units}")
         try:
@@ -148,8 +149,15 @@ _RANGES = {
     "pretraining_epochs": (0, 100_000),
     "validation_share": (0.01, 0.9),
 }
+_MOST_BYTES = 1 << 16
+"""Of a TOML file: a hundred times as many as all settings take."""
+_LONGEST_REASON = 200
 _DROPOUT = {"opensmile": 0.25, "logmel": 0.75}
 """The paper's, sections 3.5 and 4."""
+
+
+def _written(value: object) -> str:
+    return f"'{shown(value)}'" if isinstance(value, str) else shown(value)
 
 
 def configure(choices: Mapping[str, Any]) -> Configuration:
@@ -172,7 +180,7 @@ def configure(choices: Mapping[str, Any]) -> Configuration:
     known = [field.name for field in fields(Configuration)]
     for name in choices:
         if name not in known:
-            raise DataError(f'there is no setting "{name}"; there are {", ".join(known)}')
+            raise DataError(f'there is no setting "{shown(name)}"; there are {", ".join(known)}')
     configuration = replace(Configuration(), **choices)
     if "dropout" in choices:
         return configuration
@@ -189,11 +197,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         If it cannot be read, is not TOML, or a value is not allowed.
     """
     try:
-        choices: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise DataError(f'"{path}" has more than {_MOST_BYTES} bytes: no file of settings is so long')
+        choices: dict[str, Any] = tomllib.loads(content.decode())
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror or error}') from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f'"{path}" is not a TOML file: {error}') from error
+    except (RecursionError, ValueError) as error:
+        raise DataError(f'"{path}" is not a TOML file: {shown(str(error), _LONGEST_REASON)}') from error
     try:
         configure(choices)
     except DataError as error:

@@ -19,9 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.kinds import check_kinds
 from training.paper.songs import FloatArray, Place, Song, cut, songs_digest
 from training.state import (
     State,
+    going_on,
     module_tensors,
     optimiser_tensors,
     read_state,
@@ -177,12 +179,16 @@ def fit(
         kept = read_state(state)
         if kept.notes.get("fingerprint") != fingerprint:
             raise DataError(f'"{state}" is from a run with other settings or songs; remove it to start again')
-        epochs = [Epoch(**epoch) for epoch in kept.notes["epochs"]]
-        network.load_state_dict(without_prefix("network", kept.tensors))
-        best = {name: tensor.to(device) for name, tensor in without_prefix("best", kept.tensors).items()}
-        restore_optimiser(optimiser, kept.tensors)
-        torch.set_rng_state(kept.tensors["generator.torch"])
-        generator.set_state(kept.tensors["generator.order"])
+        with going_on(state):
+            epochs = [Epoch(**epoch) for epoch in kept.notes["epochs"]]
+            for epoch in epochs:
+                check_kinds(epoch)
+            best = {name: tensor.to(device) for name, tensor in without_prefix("best", kept.tensors).items()}
+            network.load_state_dict(best)  # as it will be at the end
+            network.load_state_dict(without_prefix("network", kept.tensors))
+            restore_optimiser(optimiser, kept.tensors)
+            torch.set_rng_state(kept.tensors["generator.torch"])
+            generator.set_state(kept.tensors["generator.order"])
         for epoch in epochs:
             told(epoch)
     places = cut(training, schedule.sequence_length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.arrays import read_floats
 from training.paper.configuration import Configuration
 from training.paper.fitting import Epoch
 from training.paper.names import SEQUENCE_LENGTHS
@@ -152,10 +154,10 @@ def read_outcome(run: Run, division: Division, stem: Path) -> Outcome | None:
         return None
     lengths = [len(song.labels) for song in [*division.evaluation, *_validation_songs(run, division)]]
     try:
-        rows = np.load(curves, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        rows = read_floats(curves, 2)
+    except (OSError, ValueError) as error:
         raise DataError(f'cannot read "{curves}": remove it to do the run again') from error
-    if rows.shape != (sum(lengths), 2):
+    if len(rows) != sum(lengths):
         raise DataError(f'"{curves}" does not fit the songs: remove it to do the run again')
     estimates = np.split(rows, np.cumsum(lengths)[:-1])
     count = len(division.evaluation)
@@ -217,7 +219,9 @@ class _SecondsSpent:
         self._started = time.monotonic()
         try:
             self._before = float(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, OverflowError, RecursionError, TypeError, ValueError):
+            self._before = 0.0
+        if not 0 <= self._before < math.inf:
             self._before = 0.0
 
     @property

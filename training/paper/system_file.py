@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from model.errors import shown
+from model.tensor_checks import check_tensors
+from model.tensor_file import TensorFileError, read_metadata, read_tensor_file
 from training.files import write_whole
 from training.paper import networks
 from training.paper.configuration import Configuration, configure
@@ -30,6 +32,11 @@ from training.tables import DataError
 
 VERSION = 1
 METADATA_KEY = "moodring-system"
+_MOST_BYTES = 1 << 30
+_MOST_HEADER_BYTES = 1 << 24
+_MOST_COLUMNS = 1 << 16
+"""Of a network's inputs; openSMILE's features are 260."""
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,8 @@ class SystemFile:
 def is_system_file(path: Path) -> bool:
     """Tell whether a file is a trained system rather than a checkpoint; False if it cannot be read at all."""
     try:
-        with safe_open(path, framework="pt") as archive:
-            return METADATA_KEY in (archive.metadata() or {})
-    except (OSError, SafetensorError):
+        return METADATA_KEY in read_metadata(path, _MOST_HEADER_BYTES)
+    except (OSError, TensorFileError):
         return False
 
 
@@ -93,22 +99,23 @@ def read_system(path: Path) -> SystemFile:
         If there is no such file, it is truncated, no such system, of another version, or does not fit together.
     """
     try:
-        with safe_open(path, framework="pt") as archive:
-            metadata = json.loads((archive.metadata() or {}).get(METADATA_KEY, "null"))
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 (not a mapping)
+        file = read_tensor_file(path, _MOST_BYTES, _MOST_HEADER_BYTES)
+        metadata = json.loads(file.metadata.get(METADATA_KEY, "null"))
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror or error}') from error
-    except (SafetensorError, RecursionError, ValueError) as error:
-        raise DataError(f'"{path}" is truncated or not a safetensors file') from error
+    except TensorFileError as error:
+        raise DataError(f'cannot read "{path}": it {error}') from error
+    except (RecursionError, ValueError):
+        metadata = None
     if not isinstance(metadata, dict) or metadata.get("version") != VERSION:
         raise DataError(f'"{path}" is no trained system of version {VERSION}')
     try:
-        configuration = configure(metadata["configuration"])
-        system = _rebuild(configuration, int(metadata["columns"]), tensors)
+        configuration = configure(dict(metadata["configuration"]))
+        system = _rebuild(configuration, range(_MOST_COLUMNS)[metadata["columns"]], file.tensors)
         return SystemFile(system, dict(metadata["training"]))
-    except (DataError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f'"{path}" does not fit together: {reason[:200]}') from error
+    except (DataError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        reason = shown(" ".join(str(error).split()), _LONGEST_REASON)
+        raise DataError(f'"{path}" does not fit together: {reason}') from error
 
 
 def _rebuild(configuration: Configuration, columns: int, tensors: dict[str, Tensor]) -> TrainedSystem:
@@ -123,9 +130,7 @@ def _rebuild(configuration: Configuration, columns: int, tensors: dict[str, Tens
         weights = without_prefix(f"component.{number}", tensors)
         with torch.device("meta"):
             expected = build(configuration, columns).state_dict()
-        # compared before memory is taken: the sizes come from the file
-        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in expected.items()}:
-            raise ValueError(f"the tensors of component {number} are missing, unknown or of another shape")
+        check_tensors(expected, weights)  # before memory is taken: the sizes come from the file
         network = build(configuration, columns)
         network.load_state_dict(weights)
         network.eval()
