@@ -13,7 +13,7 @@ MAXIMUM_LINES = 20
 
 
 class LimitedLog:
-    """Logs the same warning once per `INTERVAL`, and `MAXIMUM_LINES` different ones. For one thread.
+    """Logs the same line once per `INTERVAL`, and `MAXIMUM_LINES` different ones. For one thread.
 
     Parameters
     ----------
@@ -40,10 +40,17 @@ class LimitedLog:
         message : str
             The line.
         """
+        self._say(logging.WARNING, subject, message)
+
+    def info(self, subject: str, message: str) -> None:
+        """Log what is no reason to worry; otherwise as `warning`."""
+        self._say(logging.INFO, subject, message)
+
+    def _say(self, level: int, subject: str, message: str) -> None:
         now = self._clock()
         if now - self._began >= INTERVAL:
             if self._left_out:
-                self._logger.warning("%d more like these in the last %.0f s", self._left_out, now - self._began)
+                self._logger.log(level, "%d more like these in the last %.0f s", self._left_out, now - self._began)
             self._began, self._said, self._left_out = now, set(), 0
         if subject in self._said:
             return
@@ -51,4 +58,4 @@ class LimitedLog:
             self._left_out += 1
         else:
             self._said.add(subject)
-            self._logger.warning("%s", message)
+            self._logger.log(level, "%s", message)

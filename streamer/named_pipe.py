@@ -16,6 +16,7 @@ from streamer.source import LONGEST_WAIT
 class _End:
     """The reading end of a named pipe."""
 
+    host = "this machine"
     peer = "a writer"
 
     def __init__(self, path: Path) -> None:

@@ -41,9 +41,10 @@ class _Connection:
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         self._connection = connection
         try:
-            self.peer = format_address(connection.getpeername()[:2])
+            host, port = connection.getpeername()[:2]
+            self.host, self.peer = host, format_address((host, port))
         except OSError:
-            self.peer = "somebody who has gone already"
+            self.host = self.peer = "somebody who has gone already"
 
     def fileno(self) -> int:
         return self._connection.fileno()

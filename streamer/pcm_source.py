@@ -31,6 +31,11 @@ class Writer(Protocol):
     """One writer's end, open for reading without waiting."""
 
     @property
+    def host(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
     def peer(self) -> str:
         """Who it is, for the log."""
         ...
@@ -82,6 +87,7 @@ class PCMSource(ABC):
         self._target = target
         self._on_refused = on_refused
         self._refusals = LimitedLog(_log)
+        self._arrivals = LimitedLog(_log)
         self._closed = threading.Event()
         self._selector = selectors.DefaultSelector()
         self._timeline = Timeline(PIPE_UNEVENNESS, PIPE_SETTLING, PIPE_PROGRESS)
@@ -110,11 +116,10 @@ class PCMSource(ABC):
                     yield self._nothing()
                     continue
                 until = time.monotonic() + SHORTEST_TURN
-                _log.info("%s: %s begins to write", self.name, writer.peer)
+                self._arrivals.info(writer.host, f"{writer.peer} begins to write to {self.name}")
                 try:
                     self._trouble = ""
                     yield from self._read(writer)
-                    _log.info("%s: %s has gone", self.name, writer.peer)
                 except SourceError as error:
                     self._trouble = str(error)
                     self._refuse(writer.peer, str(error))

@@ -127,9 +127,29 @@ def load_configuration(path: str | Path) -> Configuration:
         If it cannot be read, or anything in it is not valid.
     """
     path = Path(path)
-    file = str(path)
-    content = _read(path, file)
-    findings = Findings(file)
+    return check_configuration(_read(path, str(path)), path)
+
+
+def check_configuration(content: Mapping[str, Any], path: Path) -> Configuration:
+    """Check what was read.
+
+    Parameters
+    ----------
+    content : mapping
+        As ``tomllib`` has it.
+    path : Path
+        Where it was read from.
+
+    Returns
+    -------
+    Configuration
+
+    Raises
+    ------
+    ConfigurationError
+        If anything in it is not valid.
+    """
+    findings = Findings(str(path))
     root = Table(findings, content)
     folder = path.absolute().parent
     process = _process(root, folder)

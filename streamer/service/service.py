@@ -155,11 +155,9 @@ class Service:
         for name in after:
             self._board.add(name, after[name].required)
         self._add([*changed, *added])
-        _log.info(
-            "reloaded: %d added (%s), %d removed (%s), %d changed (%s), %d as before",
-            *(part for names in (added, removed, changed) for part in (len(names), ", ".join(names))),
-            len(after) - len(added) - len(changed),
-        )
+        kinds = {"added": added, "removed": removed, "changed": changed}
+        news = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names) or "no changes"
+        _log.info("reloaded %s; %s", configuration.path, news)
 
     def health(self) -> Health:
         """Tell how everything is doing."""
@@ -210,7 +208,7 @@ class Service:
         for name in names:
             configured = self._inputs[name]
             self._board.add(name, configured.required)
-            _log.info('stream "%s": %s', name, configured.input)
+            _log.info('stream "%s" hears %s', name, configured.input)
             self._streams[name] = SupervisedStream(
                 name, configured.input, self._tracker, self, self._board, self._checkpoint.frontend.parameters
             )

@@ -140,7 +140,8 @@ class Table:
         inner = self.table(key)
         if not self._content.get(key, {}):
             self.complain(key, f"is missing; give {valid}")
-        return {name: inner.table(name) for name in inner._content}
+        tables = {name: inner.table(name) for name in inner._content}
+        return {name: table for name, table in tables.items() if isinstance(inner._content[name], Mapping)}
 
     def claim(self, key: str, what: str) -> None:
         """Complain if another key of the file has claimed the same.
