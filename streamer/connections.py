@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -82,7 +83,7 @@ class Connection:
     descriptor: int
     number: int
     address: str
-    account: Account = field(default_factory=Account)
+    account: Account = field(default_factory=lambda: Account(time.monotonic()))
     spoke: bool = False
     settled: bool = True
     ending: bool = False
@@ -196,6 +197,21 @@ class Connections:
                 connection.refused = False
                 self._mark_refused(connection.host)  # so it was another one
         return connection
+
+    def received(self, connection: Connection) -> int:
+        """Say how much has arrived on a connection since it began, be it a message or not.
+
+        Parameters
+        ----------
+        connection : Connection
+            Which.
+
+        Returns
+        -------
+        int
+            Bytes; 0 where the system does not tell.
+        """
+        return self._sockets.received(connection.descriptor, connection.number)
 
     def settle(self) -> None:
         """Learn that no message waits: what comes under a descriptor that was used again is the new connection's."""

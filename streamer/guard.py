@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import zmq
@@ -9,9 +10,17 @@ import zmq
 from streamer.connections import Connection, Connections
 from streamer.subscriptions import MAXIMUM_TOPIC_BYTES_OF_ALL
 
+PATROL_PERIOD = 0.1
+"""Seconds between two looks at how much has arrived on a connection."""
+PATROLLED_AT_ONCE = 32
+"""Connections that are looked at together, which takes half a millisecond; the period is shared among such groups."""
+
 
 class Guard:
-    """Hears all that subscribers send. For the socket's thread.
+    """Hears all that subscribers send, and looks after what arrives without ever becoming a message.
+
+    That is what a message in parts does as long as a further part is announced: libzmq keeps the parts, without bound.
+    For the socket's thread.
 
     Parameters
     ----------
@@ -27,6 +36,8 @@ class Guard:
     def __init__(self, connections: Connections) -> None:
         self.floods = 0
         self._connections = connections
+        self._round: list[Connection] = []
+        self._patrolled = -math.inf
         self._topic_bytes = 0  # of all connections: what was counted last, and all that came since
 
     def hear(self, frame: zmq.Frame) -> bytes | None:
@@ -59,6 +70,25 @@ class Guard:
             self._end_greediest()
         return message[1:]
 
+    @property
+    def next_patrol(self) -> float:
+        """When `patrol` is due, in monotonic seconds; infinite while nobody is connected."""
+        groups = math.ceil(len(self._connections) / PATROLLED_AT_ONCE)
+        return self._patrolled + PATROL_PERIOD / groups if groups else math.inf
+
+    def patrol(self) -> None:
+        """Look at how much has arrived on some of the connections, if it is time."""
+        now = time.monotonic()
+        if now < self.next_patrol:
+            return
+        self._patrolled = now
+        self._round = self._round or list(self._connections)
+        for connection in self._round[:PATROLLED_AT_ONCE]:
+            offence = connection.account.receive(self._connections.received(connection), now)
+            if offence:
+                self._end(connection, offence)
+        del self._round[:PATROLLED_AT_ONCE]
+
     def _end_greediest(self) -> None:
         connections = list(self._connections)
         self._topic_bytes = sum(connection.account.topic_bytes for connection in connections)
@@ -67,5 +97,5 @@ class Guard:
             self._end(greediest, "subscribed to the most when there were too many subscriptions")
 
     def _end(self, connection: Connection, offence: str) -> None:
-        self.floods += 1
+        self.floods += not connection.ending
         self._connections.end(connection, offence)

@@ -18,6 +18,7 @@ MAXIMUM_CONNECTIONS = 1024
 0.1 MB, and one descriptor."""
 _DESCRIPTORS = 4 * MAXIMUM_CONNECTIONS
 """What the limit of open descriptors is raised to, if it is less and the system allows it."""
+_RECEIVED = struct.Struct("@128xQ")  # `struct tcp_info` of linux/tcp.h, up to and with tcpi_bytes_received
 _CREDENTIALS = struct.Struct("3i")  # process, user, group: `struct ucred` of unix(7)
 
 
@@ -25,8 +26,9 @@ class PeerSockets:
     """Works without a free descriptor: strangers' connections may have taken all of them. For one thread."""
 
     def __init__(self) -> None:
-        self._nothing = os.open(os.devnull, os.O_RDONLY)
-        self._copy = os.dup(self._nothing)
+        self._nothing = socket.socket()
+        # its descriptor becomes a copy of the one to look at; an object made for that would first ask what it is
+        self._view = socket.socket()
 
     def identify(self, descriptor: int) -> tuple[int, str] | None:
         """Say which socket a descriptor is, and who is at the other end.
@@ -43,8 +45,11 @@ class PeerSockets:
             end of an ``ipc`` connection. None if it is closed already.
         """
         try:
-            with self._copied(descriptor) as copy:
-                return os.fstat(copy.fileno()).st_ino, _peer_name(copy)
+            with self._copied(descriptor) as number, socket.socket(fileno=self._view.fileno()) as named:
+                try:
+                    return number, _peer_name(named)
+                finally:
+                    named.detach()
         except OSError:
             return None
 
@@ -64,30 +69,51 @@ class PeerSockets:
             Whether it was open until now.
         """
         try:
-            with self._copied(descriptor) as copy:
-                if os.fstat(copy.fileno()).st_ino != number:
-                    return False
-                copy.shutdown(socket.SHUT_RDWR)
-                return True
+            with self._copied(descriptor) as found:
+                if found == number:
+                    self._view.shutdown(socket.SHUT_RDWR)
+                return found == number
         except OSError:
             return False
 
+    def received(self, descriptor: int, number: int) -> int:
+        """Say how much has arrived on a connection, whether libzmq has made a message of it or not.
+
+        Parameters
+        ----------
+        descriptor, number : int
+            As for `shut_down`.
+
+        Returns
+        -------
+        int
+            Bytes since the connection began; 0 for other connections than TCP, and on other systems than Linux.
+        """
+        if sys.platform != "linux":
+            return 0
+        try:
+            with self._copied(descriptor) as found:
+                if found != number:
+                    return 0
+                information = self._view.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED.size)
+                received: int = _RECEIVED.unpack(information)[0]
+                return received
+        except (OSError, struct.error):
+            return 0  # no TCP, gone, or a system of before 2015
+
     def close(self) -> None:
         """Free the descriptors that were kept."""
-        os.close(self._copy)
-        os.close(self._nothing)
+        self._view.close()
+        self._nothing.close()
 
     @contextmanager
-    def _copied(self, descriptor: int) -> Iterator[socket.socket]:
-        os.dup2(descriptor, self._copy, inheritable=False)
+    def _copied(self, descriptor: int) -> Iterator[int]:
+        """Have a copy of the descriptor, and the number of the file that it is of."""
+        os.dup2(descriptor, self._view.fileno(), inheritable=False)
         try:
-            copy = socket.socket(fileno=self._copy)
-            try:
-                yield copy
-            finally:
-                copy.detach()
+            yield os.fstat(self._view.fileno()).st_ino
         finally:
-            os.dup2(self._nothing, self._copy, inheritable=False)
+            os.dup2(self._nothing.fileno(), self._view.fileno(), inheritable=False)
 
 
 def connection_limit() -> int:

@@ -225,7 +225,7 @@ class Publisher:
         if self._authentication is not None:
             poller.register(self._authentication.zap_socket, zmq.POLLIN)
         while True:
-            due = min(self._next_heartbeat, self._last_values.due) - time.monotonic()
+            due = min(self._next_heartbeat, self._last_values.due, self._guard.next_patrol) - time.monotonic()
             ready = dict(poller.poll(max(0, int(due * 1000) + 1) if self._outbox.empty else 0))
             closed = self._closed.is_set()
             self._send_queued()
@@ -236,6 +236,7 @@ class Publisher:
                 self._survive(self._authentication.answer)
             if self._socket in ready:
                 self._survive(self._hear)
+            self._survive(self._guard.patrol)
             for frames in self._last_values.take_due(time.monotonic()):
                 self._socket.send_multipart(frames)
             self._beat()

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 import zmq
 
+from scripts.benchmarks.bad_peers import shake_hands, subscription
 from streamer.endpoints import EndpointError
+from streamer.last_values import REPEAT_INTERVAL
 from streamer.messages import Estimate, MessageError, Mood, Status, encode
-from streamer.publisher import Publisher
+from streamer.outbox import QUEUE_LENGTH, Outbox
+from streamer.publisher import MAXIMUM_ENDED_STREAMS, Publisher, PublisherStatistics
 from streamer.subscriber import PublisherSilent, Subscriber
 
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -185,6 +188,96 @@ def test_a_subscriber_that_never_reads_holds_nobody_up(context: zmq.Context[zmq.
             publisher.publish(_estimate("a", sequence))
             if sequence % 100 == 99:
                 assert [next(good).sequence for _ in range(100)] == list(range(sequence - 99, sequence + 1))
+
+
+def test_peers_that_come_and_go_repeat_little_for_the_others() -> None:
+    with Publisher(ANY_PORT) as publisher, zmq.Context() as context, context.socket(zmq.SUB) as good:
+        publisher.publish(_estimate("a", 0))
+        good.connect(publisher.endpoint)
+        good.subscribe(b"emotion/")
+        assert good.poll(10_000)
+        began, visits = time.monotonic(), 0
+        while time.monotonic() < began + 1.0 or visits < 20:
+            with shake_hands(publisher.endpoint) as visitor:
+                visitor.sendall(subscription(b"emotion/") + subscription(b"emotion/a/"))
+                visitor.settimeout(10)
+                assert b"emotion/a/" in visitor.recv(4096)  # it gets its last value nevertheless
+            visits += 1
+        heard = 0
+        while good.poll(200):
+            good.recv_multipart()
+            heard += 1
+        assert heard <= (time.monotonic() - began) / REPEAT_INTERVAL + 3
+
+
+def test_a_late_subscriber_gets_its_last_value_soon_while_others_come_and_go() -> None:
+    with Publisher(ANY_PORT) as publisher:
+        publisher.publish(_estimate("a", 7))
+        waits = []
+        for _ in range(20):
+            with shake_hands(publisher.endpoint) as late:
+                late.settimeout(10)
+                asked = time.monotonic()
+                late.sendall(subscription(b"emotion/"))
+                assert b"emotion/a/" in late.recv(4096)
+                waits.append(time.monotonic() - asked)
+        assert sorted(waits)[10] < 2 * REPEAT_INTERVAL
+
+
+def test_streams_that_have_ended_are_forgotten_in_time() -> None:
+    with Publisher(ANY_PORT) as publisher:
+        publisher.set_status("first", "running")
+        for number in range(3 * MAXIMUM_ENDED_STREAMS):
+            publisher.publish(_estimate(f"s{number}", 0))
+            publisher.set_status(f"s{number}", "ended")
+        for number in range(MAXIMUM_ENDED_STREAMS):
+            publisher.publish(_estimate(f"without{number}", 0))
+        publisher.set_status("again", "ended")
+        publisher.set_status("again", "running")
+        with Subscriber(publisher.endpoint) as late:
+            heard = set[str]()
+            deadline = time.monotonic() + 20
+            while not {"first", "again"} <= heard or len(heard) < MAXIMUM_ENDED_STREAMS + 1:
+                assert time.monotonic() < deadline
+                heard.add(late.receive().stream)
+            heard |= {late.receive().stream for _ in range(2)}  # a second later there is nothing but their statuses
+        # "again" had ended for a moment, and taken the place of one of the others
+        assert len(heard - {"first", "again"}) == MAXIMUM_ENDED_STREAMS - 1
+
+
+def test_statistics() -> None:
+    with Publisher(ANY_PORT) as publisher:
+        assert publisher.statistics() == PublisherStatistics(0, 0, 0, 0, 0)
+        with Subscriber(publisher.endpoint) as subscriber:
+            publisher.publish(_estimate("a", 0))
+            publisher.set_status("a", "ended")
+            assert next(subscriber).sequence == 0
+            while "a" not in subscriber.statuses:
+                subscriber.receive()
+            assert publisher.statistics() == PublisherStatistics(1, 2, 0, 0, 0)
+    assert publisher.statistics().sent == 2
+
+
+def test_a_publisher_that_is_held_up_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("streamer.outbox.PATIENCE", 0.2)
+    with zmq.Context() as context:
+        outbox: Outbox[int] = Outbox(context)
+        for number in range(QUEUE_LENGTH):
+            outbox.put(number)
+        began = time.monotonic()
+        for _ in range(QUEUE_LENGTH):
+            outbox.put(-1)
+        assert 0.2 <= time.monotonic() - began < 5.0  # waited once, not every time
+        assert outbox.dropped == QUEUE_LENGTH
+        assert len(caplog.records) == 1
+        assert outbox.take() == list(range(QUEUE_LENGTH))
+        outbox.put(7)
+        assert outbox.take() == [7]
+        assert outbox.empty
+        outbox.close()
+        outbox.close_entry()
 
 
 def test_a_taken_port() -> None:
