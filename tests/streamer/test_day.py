@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,13 +14,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint
 from model.features import FeatureParameters, FloatArray, Frontend
 from model.network import EmotionNetwork, NetworkParameters
 from scripts.benchmarks.soak.day import DayLedger, run_day
-from scripts.benchmarks.soak.simulated_card import SAMPLE_RATE, SimulatedCard
+from scripts.benchmarks.soak.simulated_card import BEGAN, SAMPLE_RATE, SimulatedCard
 from scripts.benchmarks.soak.usage import memory_slope
 from streamer.framer import Framer
+from streamer.live import LiveStream
+from streamer.messages import Estimate, StreamState
+from streamer.source import Block
+from streamer.tracker import Tracker
 
 HOURS = 2.0
 LARGEST_SLOPE = 1500.0
@@ -52,6 +57,61 @@ def test_hours_of_audio_leave_no_trace(cheap_model: Path) -> None:
     assert ledger.gaps == outcome.losses == round(HOURS * 4)
     assert len(outcome.usages) > 60 * HOURS * 0.8
     assert outcome.slope.per_hour < LARGEST_SLOPE + 3 * outcome.slope.error, str(outcome.slope)
+
+
+class _BadlyGuessedLoss:
+    """A minute of audio; in its middle 5 s are lost, of which the source thinks that they were `guessed` seconds."""
+
+    name = "a card that guesses"
+    live = True
+    zeros_hint = ""
+    sample_rate = 22050
+
+    def __init__(self, guessed: float) -> None:
+        self.guessed = guessed
+
+    def blocks(self) -> Iterator[Block]:
+        random = np.random.default_rng(0)
+        for index in range(600):
+            lost = round(self.guessed * self.sample_rate) if index == 300 else 0
+            captured = BEGAN + (index + 1) / 10 + (5.0 if index >= 300 else 0.0)
+            samples = random.normal(0, 0.1, (self.sample_rate // 10, 1)).astype(np.float32)
+            yield Block(samples, lost, captured + random.uniform(0, 0.05))
+
+    def close(self) -> None:
+        pass
+
+
+class _Estimates:
+    """Keeps what a tracker says."""
+
+    def __init__(self) -> None:
+        self.estimates: list[Estimate] = []
+
+    def publish(self, estimate: Estimate) -> None:
+        self.estimates.append(estimate)
+
+    def set_status(self, stream: str, state: StreamState, dropped: float, reason: str, invalid: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("guessed", [4.7, 5.3])
+def test_a_loss_that_was_guessed_badly_does_not_spoil_the_time(cheap_model: Path, guessed: float) -> None:
+    checkpoint, outlet = load_checkpoint(cheap_model), _Estimates()
+    tracker = Tracker(checkpoint, outlet.publish)
+    source = _BadlyGuessedLoss(guessed)
+    live = LiveStream("a", source, tracker, outlet, checkpoint.frontend.parameters, paced=False)
+    live.start()
+    assert live.join(60)
+    tracker.close()
+    assert live.error is None
+    times = [estimate.time for estimate in outlet.estimates]
+    assert all(earlier < later for earlier, later in itertools.pairwise(times))
+    for estimate in outlet.estimates:
+        if estimate.position > 30 + guessed + 3:
+            assert estimate.time == pytest.approx(BEGAN + estimate.position + 5 - guessed, abs=0.02)
+        elif 10 < estimate.position <= 30:
+            assert estimate.time == pytest.approx(BEGAN + estimate.position, abs=0.02)
 
 
 def test_the_ledger_sees_what_is_wrong() -> None:
