@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import select
 import struct
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import zmq
@@ -22,6 +25,7 @@ from streamer.subscriptions import Account
 
 EVENTS_AT_ONCE = 256
 """Events that are looked at before there is time for something else."""
+_ACTIVE_AT_ONCE = 64
 _QUEUE_LENGTH = 100_000
 """Events that may wait; libzmq's I/O thread, and with it everybody's messages, waits when there are more."""
 _EVENT = struct.Struct("=HI")
@@ -122,6 +126,8 @@ class Connections:
     ----------
     monitor : zmq.Socket
         `watch` is due when it can be read.
+    arrivals : int or None
+        A descriptor; there are `active` connections when it can be read. None where the system has no such thing.
     refused : int
         Connections so far that ended before their handshake was complete, or were too many.
     """
@@ -130,6 +136,9 @@ class Connections:
         self.refused = 0
         self._limit = connection_limit()
         self._sockets = PeerSockets()
+        # edges: it tells of what has arrived since it was asked, though libzmq's thread may have read it by now
+        self._epoll = select.epoll() if sys.platform == "linux" else None
+        self.arrivals = self._epoll.fileno() if self._epoll is not None else None
         self._open: dict[int, Connection] = {}
         self._ending = 0
         self._unnamed_handshakes = 0
@@ -198,6 +207,19 @@ class Connections:
                 self._mark_refused(connection.host)  # so it was another one
         return connection
 
+    def active(self) -> list[Connection]:
+        """Say on which connections something has arrived since the last time.
+
+        Returns
+        -------
+        list of Connection
+            Some of them; the others come next time.
+        """
+        if self._epoll is None:
+            return []
+        found = [self._open.get(descriptor) for descriptor, _ in self._epoll.poll(0, _ACTIVE_AT_ONCE)]
+        return [connection for connection in found if connection is not None and not connection.ending]
+
     def received(self, connection: Connection) -> int:
         """Say how much has arrived on a connection since it began, be it a message or not.
 
@@ -254,6 +276,8 @@ class Connections:
 
     def close(self) -> None:
         """Stop watching; the socket may be closed afterwards."""
+        if self._epoll is not None:
+            self._epoll.close()
         self._socket.disable_monitor()
         self.monitor.close(linger=0)
         self._sockets.close()
@@ -264,6 +288,9 @@ class Connections:
             identity = 0, "a peer that left at once"
         connection = Connection(descriptor, *identity)
         self._open[descriptor] = connection
+        if self._epoll is not None:
+            with suppress(OSError):  # closed already
+                self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
         if descriptor in self._left:
             connection.settled = False
             self._unsettled.append(connection)

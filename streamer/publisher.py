@@ -225,7 +225,7 @@ class Publisher:
         if self._authentication is not None:
             poller.register(self._authentication.zap_socket, zmq.POLLIN)
         while True:
-            due = min(self._next_heartbeat, self._last_values.due, self._guard.next_patrol) - time.monotonic()
+            due = min(self._next_heartbeat, self._last_values.due, self._guard.prepare(poller)) - time.monotonic()
             ready = dict(poller.poll(max(0, int(due * 1000) + 1) if self._outbox.empty else 0))
             closed = self._closed.is_set()
             self._send_queued()

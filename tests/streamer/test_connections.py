@@ -19,11 +19,13 @@ import zmq
 from scripts.benchmarks.bad_peers import connect, shake_hands, subscription
 from streamer import connections, publisher, subscriptions
 from streamer.endpoints import EndpointError
+from streamer.guard import Guard
 from streamer.keys import ServerKeys
 from streamer.messages import Estimate, Mood
 from streamer.peer_sockets import PeerSockets, connection_limit
 from streamer.publisher import Publisher
 from streamer.subscriber import Subscriber
+from streamer.subscriptions import MAXIMUM_SUBSCRIPTIONS
 from tests.conftest import REPOSITORY
 
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -245,6 +247,45 @@ def test_a_descriptor_that_is_something_else_by_now_is_left_alone() -> None:
     for one in (first_end, second, second_end):
         one.close()
     sockets.close()
+
+
+def test_what_a_flooder_left_behind_is_not_its_successors() -> None:
+    with zmq.Context() as context, context.socket(zmq.XPUB) as server:
+        server.setsockopt(zmq.XPUB_VERBOSER, 1)
+        connections.limit_peers(server)
+        watched = connections.Connections(server)
+        guard = Guard(watched)
+        endpoint = f"tcp://127.0.0.1:{server.bind_to_random_port('tcp://127.0.0.1')}"
+
+        def descriptors() -> set[int]:
+            server.getsockopt(zmq.EVENTS)  # lets libzmq take in what has arrived
+            watched.watch()
+            return {connection.descriptor for connection in watched}
+
+        with shake_hands(endpoint) as flooder:
+            _until(descriptors)
+            before = descriptors()
+            flooder.sendall(b"".join(subscription(b"%d" % number) for number in range(MAXIMUM_SUBSCRIPTIONS)))
+            until = time.monotonic() + 0.5
+            _until(lambda: descriptors() and time.monotonic() > until)
+        _until(lambda: not descriptors())
+        with shake_hands(endpoint) as successor:
+            _until(descriptors)
+            assert descriptors() == before  # the same number, another connection
+            successor.sendall(b"".join(subscription(b"own %d" % number) for number in range(10)))
+            prefixes = []
+            while server.poll(500):
+                prefixes.append(guard.hear(server.recv(copy=False)))
+            watched.settle()
+            assert len(prefixes) > MAXIMUM_SUBSCRIPTIONS + 10
+            assert b"own 9" in prefixes
+            assert guard.floods == 0
+            assert len(watched) == 1
+            successor.sendall(b"".join(subscription(b"more %d" % number) for number in range(300)))
+            while server.poll(500):
+                guard.hear(server.recv(copy=False))
+            assert guard.floods == 1
+        watched.close()
 
 
 def test_more_connections_than_descriptors() -> None:
