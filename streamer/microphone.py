@@ -17,9 +17,9 @@ RING_DURATION = 10.0
 """Seconds of audio that wait at most, if this process is stopped or too slow; the oldest goes when it is full."""
 OPENING_TIMEOUT = 20.0
 """Seconds that a sound system may take to list its devices, or to open one for the first time."""
-HUNG_AFTER = 3.0
-"""Seconds without a sign of life after which the capturing process is replaced; one that has just been started gets
-`OPENING_TIMEOUT`, since a busy machine is slow at that."""
+HUNG_AFTER = 10.0
+"""Seconds without a sign of life after which the capturing process is replaced; a new one gets `OPENING_TIMEOUT`. Long,
+because a call that hangs goes on when the sound server does; this is for those that never will."""
 RESTART_INTERVAL = 1.0
 """Seconds after which a capturing process that has ended is replaced."""
 
