@@ -103,7 +103,7 @@ def test_everything(tmp_path: Path) -> None:
         (MICROPHONE + 'device = "a\\u0000b"', "streams.stage.device = .* is not valid"),
         (
             MICROPHONE + 'devcie = "USB"',
-            'streams.stage.devcie is not a key of a stream of type microphone .* did you mean "device"',
+            'streams.stage.devcie is not a key of a stream of type microphone.* did you mean "device"',
         ),
         (MICROPHONE + "loop = true", "streams.stage.loop is not a key of .*; known are type, required, device"),
         (MICROPHONE + 'required = "yes"', 'streams.stage.required = "yes" is not valid; give true or false'),
