@@ -59,6 +59,7 @@ def print_real_time(outcome: RealTimeOutcome, minutes: float) -> None:
                 f"  from the end of a frame to the subscriber, {name:12s} p50 {median:6.2f} ms  p99 {p99:6.2f} ms  "
                 f"({len(seconds)} estimates)"
             )
+    print(f"  an estimate arrived no sooner than {outcome.soonest * 1000:.2f} ms after the time that it carries")
     if outcome.slope is not None:
         print(f"  memory of the tracker, last run: {outcome.slope}")
     if outcome.usages:

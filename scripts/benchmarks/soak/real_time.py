@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections import Counter
@@ -59,6 +60,9 @@ class RealTimeOutcome:
         Of the last run, in the quiet before each fault.
     quiet, attacked : list of float
         Seconds from a frame's end to its estimate's arrival.
+    soonest : float
+        The least of all these, with those during other faults: below 0, an estimate's time lay ahead of the system
+        clock.
     slowest : dict of str to float
         The longest that each thing with a promised limit took, in seconds.
     """
@@ -74,6 +78,7 @@ class RealTimeOutcome:
     usages: list[Usage] = field(default_factory=list)
     quiet: list[float] = field(default_factory=list)
     attacked: list[float] = field(default_factory=list)
+    soonest: float = math.inf
     slowest: dict[str, float] = field(default_factory=dict)
 
 
@@ -186,6 +191,8 @@ def _account(witnesses: list[Witness], outcome: RealTimeOutcome) -> None:
         estimates = _of_run(witnesses[0], run, "estimate")
         outcome.hours += estimates[-1].position / 3600 if estimates else 0.0
     outcome.lost = outcome.sent - outcome.received
+    heard = [seen for witness in witnesses for seen in witness.messages if seen.kind == "estimate"]
+    outcome.soonest = min((seen.arrival - seen.time for seen in heard), default=math.inf)
 
 
 def _of_run(witness: Witness, run: float, kind: str) -> list[Seen]:
