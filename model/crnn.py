@@ -150,7 +150,7 @@ class Branch(nn.Module):
         )
         self.dropout = WindowDropout(p.dropout, time_axis=1)
         self.maxout = MemberLinear(members, 2 * p.gru_units, outputs * p.maxout_pieces)
-        if members > 1:
+        if members > 1 and not self.maxout.weight.is_meta:
             self._separate_members(p.gru_units)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -33,6 +33,11 @@ class Harmony(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        # even in a network that only shows its shapes: without values, the same takes fifty times as long
+        with torch.device("cpu"):
+            self._register_tables()
+
+    def _register_tables(self) -> None:
         keys = torch.stack(
             [
                 torch.roll(_standardised(torch.tensor(profile)), tonic)

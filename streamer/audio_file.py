@@ -65,6 +65,8 @@ class AudioFile:
             self._file = _ForwardReader(os.fsencode(self.path))
         except FileNotFoundError as error:
             raise SourceError(f"there is no file {self.name}") from error
+        except ValueError as error:  # a null character in the name
+            raise SourceError(f"{self.name.encode('unicode_escape').decode()} is not the name of a file") from error
         except OSError as error:
             raise SourceError(f"cannot read {self.name}: {error.strerror or error}") from error
         except (soundfile.LibsndfileError, TypeError) as error:

@@ -19,6 +19,7 @@ import click
 from model.errors import MoodringError
 from streamer.interruption import Interrupted, signals_raised, terminal_is_gone
 from streamer.logs import log_to_standard_error
+from streamer.native_output import discard_native_output
 
 _STANDARD_OUTPUT, _STANDARD_ERROR = 1, 2
 _LONGEST_COMPLAINT = 0.5
@@ -98,6 +99,7 @@ def main() -> None:
     log_to_standard_error()
     status = 1
     try:
+        discard_native_output()
         with signals_raised(), _native_messages_hidden():
             status = cli.main(standalone_mode=False)
     except click.ClickException as error:
