@@ -23,6 +23,7 @@ from streamer.keys import ZAP_DOMAIN
 _IPC_ADDRESS = re.compile(r"localhost:(?P<user>\d+):\d+:(?P<process>\d+)")
 _DENIED = b"400"
 _DENIED_FOR_NOW = b"300"
+_FAULT = b"500"
 
 _log = logging.getLogger("moodring.authentication")
 
@@ -55,22 +56,22 @@ class Authentication(zmq.auth.Authenticator):
         self._connections = connections
         self._users: dict[Connection, bytes] = {}
         self._stranger_within = False
-        self._asked = b""
+        self._host = ""
         self.configure_curve_callback(ZAP_DOMAIN.decode("ascii"), self)
         self.start()
 
     def answer(self) -> None:
         """Decide on the handshake that has waited longest."""
         request = self.zap_socket.recv_multipart()
+        self._host = _host(request[3].decode("utf-8", "replace"))
         decision = self.handle_zap_message(request)
-        with suppress(StopIteration):  # a coroutine, for authenticators that ask elsewhere; it ends without waiting
-            decision.send(None)
-        key, self._asked = self._asked, b""
-        host = _host(request[3].decode("utf-8", "replace"))
-        if key in self._allow_list:
-            _log.info("%s lets in a subscriber from %s", self._allow_list.name(key), host)
-        else:
-            self._connections.refuse(host, f"has the public key {key.decode('ascii')}, which is not in {self._where}")
+        try:
+            with suppress(StopIteration):  # a coroutine, for authenticators that ask elsewhere; it ends without waiting
+                decision.send(None)
+        except Exception:
+            # nothing else is heard before there is an answer
+            self._send_zap_reply(request[1], _FAULT, b"Internal error")
+            raise
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Decide on a client's public key, of which it has proved to have the secret one: what pyzmq calls.
@@ -86,8 +87,12 @@ class Authentication(zmq.auth.Authenticator):
         -------
         bool
         """
-        self._asked = key
-        return key in self._allow_list
+        if key in self._allow_list:
+            _log.info("%s lets in a subscriber from %s", self._allow_list.name(key), self._host)
+            return True
+        # before there is an answer, and with it the end of the connection
+        self._connections.refuse(self._host, f"has the public key {key.decode('ascii')}, which is not in {self._where}")
+        return False
 
     def heard(self, subscription: zmq.Frame) -> None:
         """Note who subscribes.
@@ -132,7 +137,8 @@ class Authentication(zmq.auth.Authenticator):
         self, request_id: bytes, status_code: bytes, status_text: bytes, user_id: str = "anonymous"
     ) -> None:
         # after a final refusal a client of libzmq never tries again, and would have to be started anew once its key
-        # is in the folder; after this one it hears nothing, and tries again when the handshake has taken too long
+        # is in the folder; after this one it hears nothing, and tries again when its connection ends, which is at once
+        # or, if libzmq has to wait for the answer, when there has been time enough for a handshake
         super()._send_zap_reply(
             request_id, _DENIED_FOR_NOW if status_code == _DENIED else status_code, status_text, user_id
         )
