@@ -78,9 +78,9 @@ class SoundCard:
             if module == "module-null-sink" and f"sink_name={source}_sink" in rest[0]:
                 self.pactl("unload-module", number)
 
-    def load(self, source: str) -> None:
+    def load(self, source: str, rate: int = 22050) -> None:
         """Bring a source back, and its sink."""
-        for module in self._modules(source):
+        for module in self._modules(source, rate):
             self.pactl("load-module", *module.split())
 
     def kill(self) -> None:
@@ -94,8 +94,8 @@ class SoundCard:
         self.kill()
 
     @staticmethod
-    def _modules(source: str) -> list[str]:
+    def _modules(source: str, rate: int = 22050) -> list[str]:
         return [
-            f"module-null-sink sink_name={source}_sink rate=22050 channels=1 norewinds=1",
+            f"module-null-sink sink_name={source}_sink rate={rate} channels=1 norewinds=1",
             f"module-remap-source master={source}_sink.monitor source_name={source}",
         ]

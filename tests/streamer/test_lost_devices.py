@@ -16,7 +16,7 @@ import pytest
 
 from streamer.messages import Estimate, Status
 from streamer.subscriber import Subscriber
-from tests.streamer.sound_card import ALSA_CONFIGURATION, SoundCard
+from tests.streamer.sound_card import SoundCard
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a virtual sound card")
 
@@ -106,7 +106,7 @@ def _unload(card: SoundCard) -> None:
 
 
 def _load(card: SoundCard) -> None:
-    card.load("stage")
+    card.load("stage", rate=48000)
 
 
 def _suspend(card: SoundCard) -> None:
@@ -129,7 +129,7 @@ def _go_on(card: SoundCard) -> None:
     ("lose", "bring_back", "absence"),
     [
         pytest.param(_kill, _restart, 2.0, id="server killed, restarted with another default"),
-        pytest.param(_unload, _load, 2.0, id="module unloaded while another source is there"),
+        pytest.param(_unload, _load, 2.0, id="module unloaded, loaded with another rate"),
         pytest.param(_suspend, _resume, 1.0, id="source suspended"),
         pytest.param(_hang, _go_on, 5.0, id="server hangs"),
     ],
@@ -163,8 +163,11 @@ def test_a_lost_device_is_waited_for(
     ((before, after),) = listener.jumps()
     (dropped,) = {message.dropped for _, message in listener.heard[-2:] if isinstance(message, Status)}
     # what had been heard of the frame in which the device was lost is lost with it
-    assert dropped + 0.499 < after.position - before.position < dropped + 1.001
-    assert dropped > back - stalled
+    assert dropped + 0.499 < after.position - before.position
+    if lose is not _hang:
+        # a server that hung may hand everything on later; then it is too old to be published
+        assert after.position - before.position < dropped + 1.001
+        assert dropped > back - stalled
     assert after.time - before.time == pytest.approx(after.position - before.position, abs=0.15)
     sequences = [estimate.sequence for estimate in listener.estimates]
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
@@ -278,16 +281,12 @@ def test_of_two_microphones_only_the_lost_one_notices(
     sound_card.unload("stage")
     assert ears("stage lost") == (0, 'input device "stage" went away')
     assert ears("desk hears") == (0, "")
-    # while it is away it becomes something that cannot be opened as it was
-    (sound_card.home / ".asoundrc").write_text(
-        ALSA_CONFIGURATION.replace("pcm.stage { type pulse\n device stage }", _ONE_CHANNEL)
-    )
+    # the ALSA device is there still, but cannot be opened
     deadline = time.monotonic() + 20
     while "cannot be opened at 44100 Hz" not in (trouble := ears("stage lost")[1]):
         assert time.monotonic() < deadline, trouble
         time.sleep(0.1)
     sound_card.load("stage")
-    (sound_card.home / ".asoundrc").write_text(ALSA_CONFIGURATION)
     lost, trouble = ears("stage hears")
     assert lost > 0
     assert trouble == ""
@@ -297,15 +296,6 @@ def test_of_two_microphones_only_the_lost_one_notices(
     lost, trouble = ears("desk hears")
     assert lost > 0
     assert trouble == ""
-
-
-_ONE_CHANNEL = """
-pcm.stage { type multi
- slaves.a.pcm "desk"
- slaves.a.channels 1
- bindings.0.slave a
- bindings.0.channel 0 }
-"""
 
 
 def test_a_stopped_process_loses_the_oldest_audio_and_publishes_nothing_stale(
