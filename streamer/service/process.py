@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,7 +87,9 @@ def _run(configuration: Configuration) -> bool:
             _end_anyway_later()
             log = _log.critical if failed else _log.info
             log("ends: %s", reason)
+            began = time.monotonic()
             service.close(reason)
+            _log.info("ended in %.2f s", time.monotonic() - began)
     return not failed
 
 

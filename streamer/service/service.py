@@ -95,6 +95,7 @@ class Service:
         self._metrics = Metrics(self)
         self._tracker: Tracker | None = None
         self._web: StatusServer | None = None
+        self._closed = False
         self._last_batch = time.monotonic()
         self._keys = load_keys(process)
         self._publisher = Publisher(process.endpoint, process.insecure, self._keys)
@@ -187,6 +188,8 @@ class Service:
 
     def set_status(self, stream: str, state: StreamState, dropped: float, reason: str, invalid: int) -> None:
         """Take a stream's status."""
+        if self._closed:
+            return  # from a stream that did not end in time
         self._publisher.set_status(stream, state, dropped, reason, invalid)
         self._board.tell(stream, state, dropped, reason, invalid)
 
@@ -228,6 +231,7 @@ class Service:
             self._tracker.close()
         if self._web is not None:
             self._web.close()
+        self._closed = True
         self._publisher.close()
 
     def _on_batch(self, streams: Sequence[str], seconds: float) -> None:

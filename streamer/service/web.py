@@ -6,6 +6,7 @@ import io
 import ipaddress
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -70,7 +71,8 @@ class StatusServer:
             self._listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
             raise MoodringError(
-                f"cannot serve HTTP at {format_address((host, port))}: {error.strerror}; choose another http.listen"
+                f"cannot serve HTTP at {format_address((host, port))}: {os.strerror(error.errno or 0)}; "
+                "choose another http.listen"
             ) from error
         bound: tuple[str, int] = self._listener.getsockname()[:2]
         self.address = format_address((host, bound[1]))
