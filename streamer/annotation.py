@@ -87,7 +87,7 @@ class Annotation:
         with Table("-") as table:
             for done, file in enumerate(self._files):
                 self._on_progress(file, done)
-                self._tell_invalid(file, self._track(file, table.write)[0])
+                self._tell(file, *self._track(file, table.write))
             return table.rows > 0
 
     def _keep(self, output: str, restart: bool) -> bool:
@@ -99,9 +99,8 @@ class Annotation:
                     self._on_progress(file, done)
                     if not kept.holds(file):
                         identity = identify(file)
-                        invalid, bad = self._track(file, kept.write)
-                        kept.finish(file, identity, invalid, bad)
-                    self._tell_invalid(file, kept.invalid(file))
+                        kept.finish(file, identity, *self._track(file, kept.write))
+                    self._tell(file, kept.invalid(file), kept.problem(file))
                 written = self._copy(kept, output)
             except TableError as error:
                 raise TableError("; ".join((str(error), *self._kept(kept)))) from error
@@ -139,10 +138,11 @@ class Annotation:
                 err=True,
             )
 
-    def _track(self, file: str, write: Callable[[list[Row]], None]) -> tuple[int, bool]:
-        """Track a file; gives how many of its samples were not finite, and whether it is bad."""
+    def _track(self, file: str, write: Callable[[list[Row]], None]) -> tuple[int, str | None]:
+        """Track a file; gives how many of its samples were not finite, and why it could not be read to its end."""
         rows: list[Row] = []
-        invalid, bad = 0, False
+        invalid = 0
+        problem = None
         try:
             source = AudioFile(file)
             framer = Framer(source.sample_rate, self._checkpoint.frontend.parameters)
@@ -154,11 +154,12 @@ class Annotation:
                     rows = []
             invalid = framer.invalid
         except SourceError as error:
-            self.problems.append(str(error))
-            bad = True
+            problem = str(error)
         write(rows)
-        return invalid, bad
+        return invalid, problem
 
-    def _tell_invalid(self, file: str, invalid: int) -> None:
+    def _tell(self, file: str, invalid: int, problem: str | None) -> None:
+        if problem is not None:
+            self.problems.append(problem)
         if invalid:
             click.echo(f'moodring: {invalid} samples of "{file}" were not finite, taken as silence', err=True)

@@ -51,13 +51,16 @@ class _Kept:
     size: int | None
     modified: int | None
     invalid: int
-    bad: bool
+    problem: str | None
 
 
 def identify(file: str) -> Identity | None:
-    """Tell what is at a path now; None if it cannot be known."""
+    """Tell what is at a path now; None if it is no file that can be read."""
     try:
-        status = os.stat(file)
+        if not os.path.isfile(file):
+            return None  # opening a named pipe would wait for its writer
+        with open(file, "rb") as opened:
+            status = os.fstat(opened.fileno())
     except (OSError, ValueError):
         return None
     return Identity(status.st_size, status.st_mtime_ns)
@@ -150,7 +153,7 @@ class KeptRows:
             os.close(self._descriptor)
 
     def holds(self, file: str) -> bool:
-        """Tell whether a file's rows are here, and it has neither been changed since nor been bad.
+        """Tell whether a file's rows are here, and it could be read then and has not been changed since.
 
         Parameters
         ----------
@@ -162,22 +165,26 @@ class KeptRows:
         bool
         """
         kept = self._files.get(file)
-        if kept is None or kept.bad or kept.size is None or kept.modified is None:
+        if kept is None or kept.size is None or kept.modified is None:
             return False
         return identify(file) == Identity(kept.size, kept.modified)
 
     def changed(self, file: str) -> bool:
         """Tell whether a file's rows are here, but of what it was before it was changed."""
         kept = self._files.get(file)
-        return kept is not None and not kept.bad and not self.holds(file)
+        return kept is not None and kept.size is not None and not self.holds(file)
 
     def count(self, file: str) -> int:
         """Return how many rows of a file there are."""
         return self._files[file].rows
 
     def invalid(self, file: str) -> int:
-        """Return how many samples of a file that is held were not finite."""
+        """Return how many samples of a file that is done were not finite."""
         return self._files[file].invalid
+
+    def problem(self, file: str) -> str | None:
+        """Return why a file that is done could not be read, or not to its end; None if it could."""
+        return self._files[file].problem
 
     def write(self, rows: list[Row]) -> None:
         """Append rows of the file at hand, as `row_of` makes them.
@@ -190,7 +197,7 @@ class KeptRows:
         self._rows += len(rows)
         self._append(b"".join(json.dumps(row[1:], allow_nan=False).encode() + b"\n" for row in rows))
 
-    def finish(self, file: str, identity: Identity | None, invalid: int, bad: bool) -> None:
+    def finish(self, file: str, identity: Identity | None, invalid: int, problem: str | None) -> None:
         """Keep the rows since the last call for good, also if the power fails.
 
         Parameters
@@ -201,8 +208,8 @@ class KeptRows:
             What `identify` said before it was read.
         invalid : int
             Samples that were not finite.
-        bad : bool
-            It broke, or could not be opened: the next run tries it again.
+        problem : str or None
+            Why it could not be read, or not to its end.
 
         Raises
         ------
@@ -210,7 +217,7 @@ class KeptRows:
             If the disk is full.
         """
         size, modified = (None, None) if identity is None else (identity.size, identity.modified)
-        kept = _Kept(self._end, file, self._rows, size, modified, invalid, bad)
+        kept = _Kept(self._end, file, self._rows, size, modified, invalid, problem)
         text = json.dumps(asdict(kept)).encode()
         self._append(b"%08x %s\n" % (zlib.crc32(text, self._checksum), text))
         try:
@@ -269,7 +276,8 @@ class KeptRows:
         with open(os.dup(self._descriptor), "rb") as lines:
             lines.seek(0)
             header = lines.readline(_LONGEST_LINE)
-            before = None if restart or not header else self._settings_in(header)
+            torn = not header.endswith(b"\n") and (header.startswith(_MAGIC) or _MAGIC.startswith(header))
+            before = None if restart or torn else self._settings_in(header)
             if before == settings:
                 self._written = len(header)
                 self._begin_file(self._written)

@@ -33,7 +33,7 @@ def annotate(paths: tuple[str, ...], output: str, model: str | None, lag: float,
     that cannot be read does not stop the others: it is named at the end, and the exit status is 1.
 
     If it is stopped or killed, the rows of the files that are done stay in .OUT.part, and the same command goes on with
-    them. Files that have changed since, or could not be read, are tracked again.
+    them. Files that have changed since, or could not be opened, are tracked again.
 
     \b
     Examples:

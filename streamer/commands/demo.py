@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -50,9 +52,19 @@ def _save(path: str, piece: FloatArray) -> None:
     import soundfile
 
     try:
-        soundfile.write(path, piece, _SAMPLE_RATE)
-    except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
-        raise MoodringError(f'cannot write "{path}": name a .wav or .flac file in an existing folder') from error
+        place = Path(path)
+        temporary = place.with_name(f".{place.stem}.{os.getpid()}.part{place.suffix}")  # its ending chooses the format
+        try:
+            soundfile.write(temporary, piece, _SAMPLE_RATE)
+            if soundfile.info(temporary).frames != len(piece):
+                raise OSError("the disk is full")  # which libsndfile may not say
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (soundfile.LibsndfileError, AssertionError, OSError, TypeError, ValueError) as error:
+        raise MoodringError(
+            f'cannot write "{path}": name a .wav or .flac file in an existing folder, on a disk with room for it'
+        ) from error
 
 
 def _summarise(estimates: list[Estimate]) -> None:

@@ -181,19 +181,6 @@ def test_a_full_disk_below_standard_output(song: Path, arguments: list[str]) -> 
     assert ended.stderr == "moodring: No space left on device\n"
 
 
-def test_annotate_leaves_nothing_behind_when_terminated(song: Path, tmp_path: Path) -> None:
-    annotator = subprocess.Popen(
-        [*MOODRING, "annotate", *[str(song)] * 50, "-o", str(tmp_path / "mood.csv")], stderr=subprocess.PIPE, text=True
-    )
-    while not any(part.stat().st_size for part in tmp_path.iterdir()):
-        assert annotator.poll() is None
-    annotator.terminate()
-    _, errors = annotator.communicate(timeout=20)
-    assert errors.strip() == "moodring: terminated"
-    assert annotator.returncode == 143
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_watch_shows_the_cursor_again_when_terminated(endpoint: str) -> None:
     terminal, its_end = os.openpty()
     watcher = subprocess.Popen([*MOODRING, "watch", endpoint], stdin=its_end, stdout=its_end, stderr=subprocess.PIPE)
