@@ -207,7 +207,8 @@ class Subscriber:
 
     @property
     def trouble(self) -> str:
-        """What keeps messages from coming, although a publisher is there, as the last silence showed; mostly empty."""
+        """What keeps messages from coming, although a publisher is there; empty as long as they come."""
+        self._handshakes.watch()
         return self._handshakes.trouble
 
     @property

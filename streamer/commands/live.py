@@ -40,14 +40,11 @@ def run_live(
     ------
     model.errors.MoodringError
         If anything cannot be opened, or breaks.
-    click.UsageError
-        If options do not go together.
     """
-    keys = options.server_keys()
     stream = options.stream or re.sub(r"[^A-Za-z0-9._-]+", "_", default_stream)[:100] or "stream"
     checkpoint = load_checkpoint(options.model)
     checkpoint.frames_of_lag(options.lag)
-    publisher = Publisher(options.publish, options.insecure, keys)
+    publisher = Publisher(options.publish, options.insecure, options.keys)
     try:
         window_seconds = checkpoint.window * checkpoint.frontend.parameters.frame_duration
         display = make_display(publisher.endpoint, "moodring", options.quiet, options.json, window_seconds)

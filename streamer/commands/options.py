@@ -36,8 +36,8 @@ class LiveOptions:
         Show nothing, or one JSON object per estimate, instead of the live view.
     insecure : bool
         Publish to other machines without encryption.
-    server_key, allow_clients : Path or None
-        The publisher's secret key, and the folder with the public keys of those who may subscribe; see `server_keys`.
+    keys : ServerKeys or None
+        The publisher's keys; None to publish without.
     """
 
     publish: str
@@ -47,31 +47,7 @@ class LiveOptions:
     quiet: bool
     json: bool
     insecure: bool
-    server_key: Path | None
-    allow_clients: Path | None
-
-    def server_keys(self) -> ServerKeys | None:
-        """Read the publisher's keys.
-
-        Returns
-        -------
-        ServerKeys or None
-            None if none are given.
-
-        Raises
-        ------
-        streamer.key_files.KeyFileError
-            If they cannot be used.
-        click.UsageError
-            If there are clients to let in, but no key by which they know the publisher.
-        """
-        if self.server_key is None:
-            if self.allow_clients is not None:
-                raise click.UsageError("--allow-clients needs --server-key FILE, the publisher's own secret key.")
-            return None
-        from streamer.keys import ServerKeys
-
-        return ServerKeys.load(self.server_key, self.allow_clients)
+    keys: ServerKeys | None
 
 
 def stream_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -147,11 +123,22 @@ def _client_keys(key: Path | None, server_public_key: Path | None) -> ClientKeys
     return ClientKeys.load(key, server_public_key)
 
 
+def _server_keys(server_key: Path | None, allow_clients: Path | None) -> ServerKeys | None:
+    if server_key is None:
+        if allow_clients is not None:
+            raise click.UsageError("--allow-clients needs --server-key FILE, the publisher's own secret key.")
+        return None
+    from streamer.keys import ServerKeys
+
+    return ServerKeys.load(server_key, allow_clients)
+
+
 def live_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of `LiveOptions` to a command, which gets them as its first argument."""
 
     @wraps(command)
-    def wrapper(**arguments: Any) -> None:
+    def wrapper(server_key: Path | None, allow_clients: Path | None, **arguments: Any) -> None:
+        arguments["keys"] = _server_keys(server_key, allow_clients)
         live = LiveOptions(**{field.name: arguments.pop(field.name) for field in fields(LiveOptions)})
         command(live, **arguments)
 
