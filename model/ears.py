@@ -13,7 +13,7 @@ from model.distilled_ear import DistilledEar, DistilledEarParameters
 from model.ear import COLUMNS, MEL_BANDS, Ear, EarFrontend, EarShape
 from model.errors import shown
 from model.musicnn import MusicnnEar
-from model.tensor_checks import check_tensors, finite_floats
+from model.tensor_checks import check_tensors, checked_filterbank
 
 _MEL_FILTERBANK = "mel_filterbank"
 _NETWORK = "network."
@@ -87,7 +87,7 @@ def build_ear(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     ValueError, KeyError, TypeError
         If the parts do not fit together.
     """
-    frontend = EarFrontend(finite_floats(tensors, _MEL_FILTERBANK).numpy())
+    frontend = EarFrontend(checked_filterbank(tensors, _MEL_FILTERBANK))
     if description["kind"] == MusicnnEar.kind:
         return MusicnnEar(frontend, description["networks"])
     if description["kind"] != DistilledListener.kind:

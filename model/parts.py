@@ -13,7 +13,7 @@ from model.ear import FRAME_LENGTH, SAMPLE_RATE, Ear
 from model.ears import build_ear, ear_tensors, ear_to_json
 from model.features import FeatureParameters, Frontend
 from model.network import EmotionNetwork, NetworkParameters
-from model.tensor_checks import check_cost, check_tensors, finite_floats
+from model.tensor_checks import check_cost, check_tensors, checked_filterbank
 
 _MEL_FILTERBANK = "frontend.mel_filterbank"
 _CHROMA_FILTERBANK = "frontend.chroma_filterbank"
@@ -64,7 +64,7 @@ def build_parts(
     check_cost(outline)
     weights = {key[len(_NETWORK) :]: value for key, value in tensors.items() if key.startswith(_NETWORK)}
     check_tensors(outline.state_dict(), weights)
-    banks = [finite_floats(tensors, key).numpy() for key in (_MEL_FILTERBANK, _CHROMA_FILTERBANK)]
+    banks = [checked_filterbank(tensors, key) for key in (_MEL_FILTERBANK, _CHROMA_FILTERBANK)]
     frontend = Frontend(features, *banks)
     ear = None
     if metadata.get("ear") is not None:

@@ -56,10 +56,11 @@ make_venv() {
     "$python" -m venv "$venv" || fail "could not make $venv"
 }
 
-# pip_install ARGUMENT...: with the pinned versions.
+# pip_install ARGUMENT...: with the pinned versions, of what builds the project too, where --constraint is not enough.
 pip_install() {
-    "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --progress-bar off \
-        --constraint "$root/scripts/constraints.txt" "$@" >&2 ||
+    # the variables hold lists, and so no path with a space
+    (cd "$root" && PIP_CONSTRAINT=scripts/constraints.txt PIP_BUILD_CONSTRAINT=scripts/constraints.txt \
+        "$venv/bin/python" -m pip install --disable-pip-version-check --quiet --progress-bar off "$@" >&2) ||
         fail "pip could not install moodring; a network connection is needed the first time"
 }
 

@@ -21,7 +21,7 @@ from model.ears import DistilledListener
 from model.errors import MoodringError
 from model.features import PITCH_CLASSES, FeatureParameters, Frontend
 from model.network import EmotionNetwork, NetworkParameters
-from scripts.benchmarks.fuzzing.mutations import FLOATS, change_value, damage, strange_value
+from scripts.benchmarks.fuzzing.mutations import FLOATS, change_value, damage, is_modest_number, strange_value
 from scripts.benchmarks.fuzzing.target import Scratch, check_estimates, check_message
 from streamer.framer import Framer
 from streamer.offline import track
@@ -115,7 +115,7 @@ class CheckpointTarget:
                 place = place["crnn"]
             name = chance.choice(list(place) or ["name"])
             old = place.get(name)
-            if isinstance(old, (int, float)) and not isinstance(old, bool) and chance.random() < 0.5:
+            if is_modest_number(old) and chance.random() < 0.5:
                 place[name] = chance.choice((*_SIZES, old + 1, old - 1, float(old), -old, 0.5, 1e-30))
             else:
                 place[name] = change_value(chance, old) if chance.random() < 0.7 else strange_value(chance)

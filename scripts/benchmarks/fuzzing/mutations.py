@@ -83,6 +83,11 @@ def strange_value(chance: random.Random) -> Any:
     )()
 
 
+def is_modest_number(content: Any) -> bool:
+    """Whether this is a number that one can go on calculating with."""
+    return isinstance(content, (int, float)) and not isinstance(content, bool) and abs(content) < 1e15
+
+
 def _nested(depth: int) -> list[Any]:
     nested: list[Any] = []
     for _ in range(depth):
@@ -111,6 +116,6 @@ def change_value(chance: random.Random, content: Any) -> Any:
         if kind < 0.4:
             return content + [content[place]] * chance.choice((1, 2, 100))
         return [*content[:place], change_value(chance, content[place]), *content[place + 1 :]]
-    if isinstance(content, (int, float)) and not isinstance(content, bool) and chance.random() < 0.4:
+    if is_modest_number(content) and chance.random() < 0.4:
         return content * chance.choice((-1, 0, 2, 3, 10, 1000, 0.5, 1.0)) + chance.choice((0, 1, -1))
     return strange_value(chance)

@@ -112,8 +112,10 @@ def run_cases(target: Target, seed: int, first: int, count: int, board: Board, f
     discard_native_output()
     progress = board.read()
     for number in range(first, count):
+        progress.case, progress.size, progress.began = number, 0, time.monotonic()
+        board.write(progress)
         case = target.make(chance_of(target.name, seed, number))
-        progress.case, progress.size, progress.began = number, len(case), time.monotonic()
+        progress.size = len(case)
         board.keep(case)
         board.write(progress)
         before = time.process_time()
