@@ -36,6 +36,13 @@ def ring(tmp_path: Path) -> Keyring:
 
 
 @pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a publisher do in a fraction of a second what it does every few seconds."""
+    monkeypatch.setattr("streamer.publisher.HANDSHAKE_TIMEOUT", 0.5)
+    monkeypatch.setattr("streamer.publisher.HEARTBEAT_INTERVAL", 0.2)
+
+
+@pytest.fixture
 def log() -> Iterator[Log]:
     with logged() as log:
         yield log
@@ -84,6 +91,7 @@ def _keys(ring: Keyring, who: str) -> ClientKeys | None:
 
 
 @pytest.mark.parametrize("who", ["has no key", "expects another publisher", "has a key that is not allowed"])
+@pytest.mark.usefixtures("brisk")
 def test_who_does_not_belong_gets_no_byte_of_it(ring: Keyring, log: Log, who: str) -> None:
     with (
         Stage(ring) as publisher,
@@ -108,7 +116,7 @@ def test_what_an_allowed_subscriber_gets_cannot_be_read_on_the_way(ring: Keyring
             Wire(publisher.endpoint) as wire,
             Subscriber(wire.endpoint, keys=keys and keys.client("lights")) as subscriber,
         ):
-            estimates = [subscriber.receive(PATIENCE) for _ in range(15)]
+            estimates = [subscriber.receive(PATIENCE) for _ in range(30)]
             assert len(estimates) == 30
             assert len(wire.received) > 30 * 100
             assert [word in wire.received for word in TELLTALES] == [readable] * len(TELLTALES)
@@ -126,6 +134,7 @@ def test_what_an_allowed_subscriber_gets_cannot_be_read_on_the_way(ring: Keyring
     ],
     ids=["ZMTP 3 without keys", "ZMTP 2", "ZMTP 1", "HTTP", "garbage", "nothing"],
 )
+@pytest.mark.usefixtures("brisk")
 def test_a_raw_socket_gets_no_byte_of_it(ring: Keyring, log: Log, words: bytes) -> None:
     with Stage(ring) as publisher, Subscriber(publisher.endpoint, keys=ring.client("lights")) as allowed:
         host, port = publisher.endpoint.removeprefix("tcp://").split(":")
@@ -174,7 +183,11 @@ with Subscriber(sys.argv[1], until_ended=True, timeout=20, keys=keys) as subscri
 
 
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
-def test_a_key_comes_and_goes_without_a_restart(ring: Keyring, log: Log, tmp_path: Path, transport: str) -> None:
+def test_a_key_comes_and_goes_without_a_restart(
+    ring: Keyring, log: Log, tmp_path: Path, transport: str, request: pytest.FixtureRequest
+) -> None:
+    if transport == "ipc":
+        request.getfixturevalue("brisk")
     if transport == "ipc" and sys.platform != "linux":
         pytest.skip("other systems do not say who is at the other end")
     who = f"process {os.getpid()} of user {os.getuid()}" if transport == "ipc" else "127.0.0.1:"
@@ -197,7 +210,7 @@ def test_a_key_comes_and_goes_without_a_restart(ring: Keyring, log: Log, tmp_pat
         wait_for(lambda: log.has("disconnected", who, ring.client("sound").public_key.decode()))
         while _hears(subscriber, 0.05):
             pass  # what had arrived already
-        assert not _hears(subscriber, 0.5)
+        assert not _hears(subscriber, 0.3)
 
         ring.allow("sound")
         subscriber.receive(PATIENCE)
@@ -209,6 +222,7 @@ def test_a_key_comes_and_goes_without_a_restart(ring: Keyring, log: Log, tmp_pat
             sequence = last
 
 
+@pytest.mark.usefixtures("brisk")
 def test_a_key_is_another_in_the_same_file(ring: Keyring) -> None:
     with (
         Stage(ring) as publisher,
@@ -222,6 +236,7 @@ def test_a_key_is_another_in_the_same_file(ring: Keyring) -> None:
             pass
 
 
+@pytest.mark.usefixtures("brisk")
 def test_a_broken_file_does_not_stop_the_others(ring: Keyring, log: Log) -> None:
     (ring.allowed / "broken.key").write_bytes(b"\xff\xfe")
     (ring.allowed / "folder.key").mkdir()
@@ -238,6 +253,7 @@ def test_a_broken_file_does_not_stop_the_others(ring: Keyring, log: Log) -> None
     assert len([line for line in log.lines if ".key" in line and "passed over" in line]) == 4
 
 
+@pytest.mark.usefixtures("brisk")
 def test_without_the_folder_nobody_is_let_in(ring: Keyring, log: Log) -> None:
     with Stage(ring) as publisher, Subscriber(publisher.endpoint, keys=ring.client("lights")) as subscriber:
         subscriber.receive(PATIENCE)

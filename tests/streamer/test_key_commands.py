@@ -91,8 +91,10 @@ def test_watch_says_why_nothing_comes(
         assert "it asks for keys (--key and --server-public-key)" in watch.stderr.readline()
 
 
-def test_a_subscriber_says_what_is_wrong_and_recovers(ring: Keyring) -> None:
+def test_a_subscriber_says_what_is_wrong_and_recovers(ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
     from streamer.publisher import Publisher
+
+    monkeypatch.setattr("streamer.publisher.HANDSHAKE_TIMEOUT", 0.5)
 
     def troubled(subscriber: Subscriber, words: str) -> bool:
         subscriber.latest()
