@@ -166,6 +166,11 @@ class Tracker:
         """Whether the worker runs: False after `close`, and when the model has failed."""
         return self._thread.is_alive()
 
+    @property
+    def error(self) -> Exception | None:
+        """What the model failed with; None if it has not."""
+        return self._error
+
     def waiting(self) -> dict[str, int]:
         """Tell how many frames of each stream wait for the worker."""
         with self._changed:

@@ -58,7 +58,7 @@ def _run(configuration: Configuration) -> bool:
     with received_signals() as signals:
         service = Service(configuration)
         reason = "stopped"
-        failed = False
+        failure: str | None = None
         try:
             service.start()
             _log.info("publishing on %s; health and metrics: %s", service.endpoint, _pages(service))
@@ -75,22 +75,24 @@ def _run(configuration: Configuration) -> bool:
                     manager.ready(_summary(service.health()))
                 elif number is not None:
                     break
-                health = service.health()
-                if "dead" in (health.tracker, health.publisher):
-                    reason = f"the tracker is {health.tracker}, the publisher {health.publisher}"
-                    failed = True
+                failure = service.failure()
+                if failure is not None:
                     break
+                health = service.health()
                 if health.alive:
                     manager.alive(_summary(health))
         finally:
             manager.stopping()
             _end_anyway_later()
-            log = _log.critical if failed else _log.info
-            log("ends: %s", reason)
             began = time.monotonic()
-            service.close(reason)
+            if failure is None:
+                _log.info("ends: %s", reason)
+                service.close(reason)
+            else:
+                _log.critical("cannot go on: %s", failure)
+                service.close(failure, "failed")
             _log.info("ended in %.2f s", time.monotonic() - began)
-    return not failed
+    return failure is None
 
 
 def _reload(service: Service, path: Path) -> None:

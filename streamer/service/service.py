@@ -193,16 +193,24 @@ class Service:
         self._publisher.set_status(stream, state, dropped, reason, invalid)
         self._board.tell(stream, state, dropped, reason, invalid)
 
-    def close(self, reason: str = "stopped") -> None:
+    def failure(self) -> str | None:
+        """Tell why the service cannot go on; None if it can."""
+        if self._tracker is not None and not self._tracker.alive:
+            return f"tracking failed: {self._tracker.error}"
+        return None if self._publisher.alive else "publishing failed"
+
+    def close(self, reason: str = "stopped", state: StreamState = "ended") -> None:
         """End everything in order. May be called twice.
 
         Parameters
         ----------
         reason : str
             What the streams' last statuses say.
+        state : StreamState
+            ``ended`` or ``failed``.
         """
         for stream in self._streams.values():
-            stream.stop(reason)
+            stream.stop(reason, state)
         self._join(list(self._streams))
         self._close_process()
 

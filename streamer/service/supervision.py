@@ -9,7 +9,7 @@ import time
 from model.errors import MoodringError
 from model.features import FeatureParameters
 from streamer.live import LiveStream, Outlet
-from streamer.messages import Estimate, StreamState
+from streamer.messages import FINAL_STATES, Estimate, StreamState
 from streamer.service.board import Board
 from streamer.service.inputs import Input
 from streamer.service.sources import can_be_opened_again, is_paced, open_source
@@ -61,7 +61,7 @@ class SupervisedStream:
         self._parameters = parameters
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._reason = ""
+        self._last_words: tuple[StreamState, str] = "ended", ""
         self._replaced = False
         self._live: LiveStream | None = None
         self._losses = 0.0, 0
@@ -72,21 +72,23 @@ class SupervisedStream:
         """Begin; returns at once."""
         self._thread.start()
 
-    def stop(self, reason: str, replaced: bool = False) -> None:
+    def stop(self, reason: str, state: StreamState = "ended", replaced: bool = False) -> None:
         """Make the stream end soon; returns at once.
 
         Parameters
         ----------
         reason : str
             What its last status says.
+        state : StreamState
+            ``ended`` or ``failed``.
         replaced : bool
             Another run follows at once, whose first status takes the place of this one's last.
         """
         with self._lock:
-            self._reason, self._replaced = reason, replaced
+            self._last_words, self._replaced = (state, reason), replaced
             self._stop.set()
             if self._live is not None:
-                self._live.stop(reason)
+                self._live.stop(reason, state)
 
     def join(self, timeout: float) -> bool:
         """Wait for the end.
@@ -114,7 +116,7 @@ class SupervisedStream:
         if state == "running":
             self._complaint = ""
         # a failure is not the end: what follows is told by `_run`
-        if state != "failed" and not (self._replaced and state == "ended"):
+        if (state != "failed" or self._stop.is_set()) and not (self._replaced and state in FINAL_STATES):
             self._outlet.set_status(stream, state, dropped, reason, invalid)
 
     def _run(self) -> None:
@@ -139,7 +141,7 @@ class SupervisedStream:
             pause = min(2 * pause, LONGEST_PAUSE)
             self._board.count_restart(self.stream)
         if not self._replaced:
-            self._tell("ended", self._reason)
+            self._tell(*self._last_words)
 
     def _run_once(self) -> MoodringError | None:
         """Run until the source ends; None if it has ended well, and the outlet has been told so."""

@@ -325,10 +325,11 @@ def test_a_model_that_breaks_ends_the_service(tmp_path: Path, song: Path) -> Non
         served.take(1)
         assert served.process.returncode == 1
         assert {told[-1].state for told in served.statuses.values()} == {"failed"}
-        assert "gives values that are not numbers" in served.statuses["a"][-1].reason
+        for name in ("a", "b"):
+            assert "gives values that are not numbers" in served.statuses[name][-1].reason
         served.close()
         assert served.log[-2]["level"] == "critical"
-        assert "the tracker is dead" in served.log[-2]["message"]
+        assert "cannot go on: tracking failed: model" in served.log[-2]["message"]
 
 
 def test_what_cannot_start(tmp_path: Path) -> None:
