@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from streamer.messages import Estimate, Mood, Status, decode
 from streamer.publisher import Publisher
 from tests.conftest import REPOSITORY
+from tests.streamer.keyring import Keyring
 
 DOCUMENT = (REPOSITORY / "streamer" / "PROTOCOL.md").read_text()
 
@@ -32,9 +34,14 @@ def test_every_field_is_in_the_document(kind: type[Estimate] | type[Status]) -> 
         assert f"`{field.name}`" in DOCUMENT
 
 
-def test_the_python_subscriber_in_the_document_works() -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-    with Publisher("tcp://127.0.0.1:*") as publisher:
+@pytest.mark.parametrize("with_keys", [False, True])
+def test_the_python_subscriber_in_the_document_works(with_keys: bool, tmp_path: Path) -> None:
+    program, keys = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    if with_keys:
+        program = program.replace("socket = zmq.Context().socket(zmq.SUB)\n", keys)
+    ring = Keyring(tmp_path)
+    ring.allow("lights")
+    with Publisher("tcp://127.0.0.1:*", keys=ring.server() if with_keys else None) as publisher:
         publisher.publish(
             Estimate("a", 0, 1.0, 0.5, 0.25, -0.5, None, None, Mood(0.1, 0.2), "tracking", -20.0, 0.0, "m")
         )
@@ -42,6 +49,7 @@ def test_the_python_subscriber_in_the_document_works() -> None:
             [sys.executable, "-c", program.replace("tcp://127.0.0.1:5588", publisher.endpoint)],
             stdout=subprocess.PIPE,
             text=True,
+            cwd=tmp_path,
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "a 0.5 0.25 -0.5\n"
