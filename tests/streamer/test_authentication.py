@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import zmq
 
 from streamer.endpoints import EndpointError
 from streamer.keys import ClientKeys
@@ -220,6 +221,23 @@ def test_a_key_comes_and_goes_without_a_restart(
             last = next(other).sequence
             assert last == sequence + 1, "a subscriber that belongs has noticed something"
             sequence = last
+
+
+@pytest.mark.usefixtures("brisk")
+def test_any_subscriber_gets_in_when_its_key_is_added(ring: Keyring, log: Log) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        with Stage(ring) as publisher:
+            subscriber = context.socket(zmq.SUB)
+            ring.client("desk").apply_to(subscriber)
+            subscriber.subscribe("")
+            subscriber.connect(publisher.endpoint)
+            wait_for(lambda: log.has("refused", ring.client("desk").public_key.decode()))
+            assert not subscriber.poll(50)
+            ring.allow("desk")
+            assert subscriber.poll(int(PATIENCE * 1000))
+    finally:
+        context.destroy(linger=0)
 
 
 @pytest.mark.usefixtures("brisk")
