@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 REFRESH_INTERVAL = 0.125
 """Seconds between redraws of the live view."""
+_MOST_SHOWN = 2048
+"""Topics whose last line is remembered: a publisher may make up streams without end."""
+_LONGEST_REASON = 1000
 _STANDARD_OUTPUT = 1
 
 
@@ -97,6 +100,7 @@ class _PlainLines(_Printing):
 
     def show(self, message: Estimate | Status) -> None:
         from streamer.circumplex import mood_word
+        from streamer.panels import printable
         from streamer.view import plain_line
 
         if isinstance(message, Estimate):
@@ -107,8 +111,9 @@ class _PlainLines(_Printing):
             )
             self._print_new(message, (message.state, word), plain_line(message))
         else:
-            reason = f": {message.reason}" if message.reason else ""
-            self._print_new(message, (message.state, message.reason), f"{message.stream} {message.state}{reason}")
+            reason = printable(message.reason[:_LONGEST_REASON], True)
+            line = f"{message.stream} {message.state}" + (f": {reason}" if reason else "")
+            self._print_new(message, (message.state, reason), line)
 
     def notice(self, text: str | None) -> None:
         if text is not None:
@@ -118,6 +123,8 @@ class _PlainLines(_Printing):
         key = (message.stream, type(message))
         if self._shown.get(key) != content:
             self._shown[key] = content
+            if len(self._shown) > _MOST_SHOWN:
+                del self._shown[next(iter(self._shown))]
             click.echo(line)
 
 

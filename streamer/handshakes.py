@@ -20,6 +20,9 @@ _EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_CLOSED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CONNECT_RETRIED
+    | zmq.EVENT_CONNECTED
 )
 
 
@@ -69,6 +72,14 @@ class Handshakes:
         self._monitor.close(linger=0)
 
     def _take(self, event: int, value: int) -> None:
+        if event == zmq.EVENT_DISCONNECTED:
+            # libzmq comes back by itself, and says so at once, but not after what it takes for an attack: a frame
+            # larger than is allowed, or bytes that are not of its protocol
+            self._retry_at = time.monotonic() + RETRY_INTERVAL
+            return
+        if event in (zmq.EVENT_CONNECT_RETRIED, zmq.EVENT_CONNECTED):
+            self._retry_at = None
+            return
         if event in (zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_CLOSED):
             self.trouble = ""
             return

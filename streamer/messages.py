@@ -20,6 +20,8 @@ HEARTBEAT_INTERVAL: Final = 1.0
 MAXIMUM_BODY_BYTES: Final = 1 << 16
 LARGEST_NUMBER: Final = 1e12
 """Magnitude of the largest number in a body: 30 000 years in seconds. Larger ones cannot be shown as times."""
+LONGEST_TEXT: Final = 4096
+"""Characters of a text that a reader keeps, as many as a path may have: it remembers texts of thousands of streams."""
 LARGEST_COUNT: Final = (1 << 53) - 1
 """The largest whole number that every JSON reader keeps exactly (RFC 8259, section 6)."""
 
@@ -290,7 +292,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str):
         raise MessageError(f"{name} is not a string")
-    return value
+    return value[:LONGEST_TEXT]
 
 
 def _one_of(fields: dict[str, Any], name: str, allowed: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ from types import TracebackType
 
 import zmq
 
+from model.errors import shown
 from streamer.endpoints import EndpointError, explain_zmq_error, validate_endpoint
 from streamer.handshakes import RETRY_INTERVAL, Handshakes
 from streamer.keys import ClientKeys
@@ -35,6 +36,7 @@ from streamer.messages import (
 
 _RECEIVE_HIGH_WATER_MARK = 1000
 _MAXIMUM_STREAMS = 1024
+_LONGEST_REASON = 200
 
 
 class PublisherSilent(TimeoutError):
@@ -256,7 +258,7 @@ class Subscriber:
         if not self.statuses:
             return ""
         last = max(self.statuses.values(), key=lambda status: status.time)
-        reason = f": {last.reason}" if last.reason else ""
+        reason = f": {shown(last.reason, _LONGEST_REASON)}" if last.reason else ""
         return f'; stream "{last.stream}" last said {last.state}{reason}'
 
 

@@ -12,7 +12,7 @@ from scripts.benchmarks.fuzzing.mutations import change_value, damage
 from streamer.messages import Estimate, MessageError, Mood, Status, decode, encode, to_json
 from streamer.view import LiveView, plain_line
 
-_BETWEEN = b"\xff\xfe\xff"
+BETWEEN = b"\xff\xfe\xff"
 """Stands between the frames of a case; UTF-8 has no such bytes."""
 _DRAWN = 50
 """Of so many accepted messages, one is followed by drawing the live view."""
@@ -32,13 +32,13 @@ class WireTarget:
             Status("b.c-d", 0, 1.7e9, "failed", 1.5, "the device has gone", 12),
         ]
         self._messages = [encode(message) for message in messages]
-        self._valid = [_BETWEEN.join(frames) for frames in self._messages]
+        self._valid = [BETWEEN.join(frames) for frames in self._messages]
         self._view = LiveView("tcp://127.0.0.1:5588")
         self._console = Console(width=100, height=30, force_terminal=True, file=open("/dev/null", "w"))  # noqa: SIM115
         self._accepted = 0
 
     def make(self, chance: random.Random) -> bytes:
-        """Return frames with `_BETWEEN` between them."""
+        """Return frames with `BETWEEN` between them."""
         topic, body = chance.choice(self._messages)
         if chance.random() < 0.5:
             fields = change_value(chance, json.loads(body))
@@ -46,17 +46,17 @@ class WireTarget:
                 topic = topic.split(b"/")[0] + b"/" + fields["stream"].encode(errors="replace") + b"/"
             encoded = json.dumps(fields, ensure_ascii=chance.random() < 0.8).encode(errors="surrogatepass")
             if chance.random() < 0.8:
-                return topic + _BETWEEN + encoded
-            return damage(chance, topic + _BETWEEN + encoded, self._valid)
+                return topic + BETWEEN + encoded
+            return damage(chance, topic + BETWEEN + encoded, self._valid)
         if chance.random() < 0.05:
             size = chance.choice((10, 1000, 65_000, 70_000))
-            return topic + _BETWEEN + chance.choice((b"[", b'{"a":', b"9", b" ", b'"', b"\x00", b"-")) * size
-        return damage(chance, topic + _BETWEEN + body, self._valid)
+            return topic + BETWEEN + chance.choice((b"[", b'{"a":', b"9", b" ", b'"', b"\x00", b"-")) * size
+        return damage(chance, topic + BETWEEN + body, self._valid)
 
     def check(self, content: bytes) -> bool:
         """Decode a message; if it is accepted, look at its ranges, send it on and show it."""
         try:
-            message = decode(content.split(_BETWEEN))
+            message = decode(content.split(BETWEEN))
         except MessageError:
             return False
         assert decode(encode(message)) is not None
