@@ -29,6 +29,9 @@ EXPENDABLE = 0.25
 
 KILL_CHANCE = 0.3
 """How likely the tracker is killed after another fault in that time."""
+WARM_UP = 1 / 3
+"""Share of the last run before memory is measured: batches of sizes that are new, where tracking catches up after it
+was stopped, make torch reserve some megabytes once."""
 
 Fault = Callable[[Stage, Watch], None]
 KILL_TRACKER = "tracker killed (SIGKILL) and restarted"
@@ -55,9 +58,9 @@ class RealTimeOutcome:
     sent, received, lost : int
         Messages to the well-behaved subscribers, all of them together.
     slope : Slope or None
-        Of the tracker's memory in its last run; None if that was too short.
+        Of the tracker's memory in its last run, after `WARM_UP`; None if that was too short.
     usages : list of Usage
-        Of the last run, in the quiet before each fault.
+        Of that time, in the quiet before each fault.
     quiet, attacked : list of float
         Seconds from a frame's end to its estimate's arrival.
     soonest : float
@@ -122,6 +125,7 @@ def run_real_time(
                 outcome.problems.append(f"the tracker ended with status {status}: {stage.errors.read_text()[-500:]}")
         _account(stage.witnesses, outcome)
     last_run = [(hour, usage) for hour, pid, usage in readings if pid == stage.tracker.pid]
+    last_run = last_run[round(WARM_UP * len(last_run)) :]
     outcome.usages = [usage for _, usage in last_run]
     if len(last_run) >= 3:
         outcome.slope = memory_slope([hour for hour, _ in last_run], [usage.memory for _, usage in last_run])
