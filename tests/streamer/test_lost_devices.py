@@ -191,9 +191,11 @@ def _noise(sink: str, sound_card: SoundCard) -> Iterator[None]:
         ["pacat", f"--device={sink}", "--format=s16le", "--rate=22050", "--channels=1", "/dev/urandom"],
         env=sound_card.environment,
     )
-    yield
-    noise.kill()
-    noise.wait()
+    try:
+        yield
+    finally:
+        noise.kill()
+        noise.wait()
 
 
 PROGRAM = """

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.live import PIPE_PROGRESS, PIPE_SETTLING, PIPE_UNEVENNESS
-from streamer.portaudio import PROGRESS, SETTLING, UNEVENNESS
+from streamer.recorder import PROGRESS, SETTLING, UNEVENNESS
 from streamer.timeline import Timeline
 
 BLOCK = 0.02
