@@ -322,11 +322,11 @@ class Connections:
             if not failure and self._unnamed_handshakes:
                 self._unnamed_handshakes -= 1  # complete, but it never subscribed
                 return
-            self.refused += 1
             reason = failure or _NO_HANDSHAKE
             self._warnings.warning(
                 f"{connection.host} {reason}", f"refused a connection from {connection.address}: it {reason}"
             )
+            self.refused += 1
 
 
 def _explain(event: int, value: int) -> str:

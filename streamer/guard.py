@@ -111,5 +111,6 @@ class Guard:
             self._end(greediest, "subscribed to the most when there were too many subscriptions")
 
     def _end(self, connection: Connection, offence: str) -> None:
-        self.floods += not connection.ending
-        self._connections.end(connection, offence)
+        if not connection.ending:
+            self._connections.end(connection, offence)
+            self.floods += 1

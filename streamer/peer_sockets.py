@@ -19,6 +19,7 @@ MAXIMUM_CONNECTIONS = 1024
 _DESCRIPTORS = 4 * MAXIMUM_CONNECTIONS
 """What the limit of open descriptors is raised to, if it is less and the system allows it."""
 _RECEIVED = struct.Struct("@128xQ")  # `struct tcp_info` of linux/tcp.h, up to and with tcpi_bytes_received
+_AT_ONCE = struct.pack("ii", 1, 0)  # the kernel shall not keep what the peer has not read for minutes
 _CREDENTIALS = struct.Struct("3i")  # process, user, group: `struct ucred` of unix(7)
 
 
@@ -71,6 +72,7 @@ class PeerSockets:
         try:
             with self._copied(descriptor) as found:
                 if found == number:
+                    self._view.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                     self._view.shutdown(socket.SHUT_RDWR)
                 return found == number
         except OSError:

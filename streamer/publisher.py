@@ -300,8 +300,8 @@ class Publisher:
 
     def _send(self, stream: str, frames: list[bytes]) -> None:
         self._last_values.remember(stream, frames)
-        self._socket.send_multipart(frames)
         self._sent += 1
+        self._socket.send_multipart(frames)
 
     def _count_ended(self, stream: str, ended: bool) -> None:
         self._ended.pop(stream, None)

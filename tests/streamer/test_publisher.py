@@ -234,9 +234,12 @@ def test_streams_that_have_ended_are_forgotten_in_time() -> None:
             publisher.publish(_estimate(f"without{number}", 0))
         publisher.set_status("again", "ended")
         publisher.set_status("again", "running")
+        deadline = time.monotonic() + 20
+        while publisher.statistics().sent < 1 + 7 * MAXIMUM_ENDED_STREAMS + 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
         with Subscriber(publisher.endpoint) as late:
             heard = set[str]()
-            deadline = time.monotonic() + 20
             while not {"first", "again"} <= heard or len(heard) < MAXIMUM_ENDED_STREAMS + 1:
                 assert time.monotonic() < deadline
                 heard.add(late.receive().stream)
