@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from model.errors import MoodringError
+from model.toml_text import has_parser, parse_toml
 from streamer.endpoints import EndpointError, is_loopback, validate_endpoint
 from streamer.messages import DEFAULT_ENDPOINT, MessageError, validate_stream_name
 from streamer.service.addresses import LOCAL_ADDRESS, Address, guard, local_address
 from streamer.service.inputs import KINDS, Input
 from streamer.service.tables import Findings, Table, boolean, one_of, path_below, seconds, show_value, text
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    try:
-        import tomli as tomllib
-    except ImportError:
-        tomllib = None
 
 DEFAULT_HTTP = "127.0.0.1:5589"
 MAXIMUM_BYTES = 1 << 20
@@ -162,7 +154,7 @@ def check_configuration(content: Mapping[str, Any], path: Path) -> Configuration
 
 
 def _read(path: Path, file: str) -> Mapping[str, Any]:
-    if tomllib is None:
+    if not has_parser():
         raise ConfigurationError(['reading TOML on Python 3.10 needs tomli: pip install "moodring[serve]"'])
     try:
         with path.open("rb") as opened:
@@ -174,11 +166,11 @@ def _read(path: Path, file: str) -> Mapping[str, Any]:
     if len(data) > MAXIMUM_BYTES:
         raise ConfigurationError([f"{file}: is larger than {MAXIMUM_BYTES} bytes, and not a configuration"])
     try:
-        return cast(Mapping[str, Any], tomllib.loads(data.decode()))
+        return parse_toml(data)
     except UnicodeDecodeError as error:
         raise ConfigurationError([f"{file}: is not TOML: byte {error.start} is not UTF-8"]) from error
-    except (ValueError, RecursionError) as error:
-        reason = show_value(str(error) or "nested too deeply").strip('"')
+    except ValueError as error:
+        reason = show_value(str(error)).strip('"')
         raise ConfigurationError([f"{file}: is not TOML: {reason}"]) from error
 
 

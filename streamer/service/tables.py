@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}", re.ASCII)
 _LONGEST_SHOWN = 60
 """Characters of a value that a message shows; what is in a file may be of any length."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -10,13 +9,9 @@ from typing import Any
 
 from model.crnn import CRNNParameters
 from model.errors import shown
+from model.toml_text import parse_toml
 from training.paper.names import FEATURES, SYSTEMS
 from training.tables import DataError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -201,10 +196,10 @@ def read_toml(path: Path) -> dict[str, Any]:
             content = file.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
             raise DataError(f'"{path}" has more than {_MOST_BYTES} bytes: no file of settings is so long')
-        choices: dict[str, Any] = tomllib.loads(content.decode())
+        choices = parse_toml(content)
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror or error}') from error
-    except (RecursionError, ValueError) as error:
+    except ValueError as error:
         raise DataError(f'"{path}" is not a TOML file: {shown(str(error), _LONGEST_REASON)}') from error
     try:
         configure(choices)
