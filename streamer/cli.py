@@ -17,7 +17,7 @@ from typing import NamedTuple
 import click
 
 from model.errors import MoodringError
-from streamer.interruption import Interrupted, signals_raised, terminal_is_gone
+from streamer.interruption import Interrupted, lift_limits, signals_raised, terminal_is_gone
 from streamer.logs import log_to_standard_error
 from streamer.native_output import discard_native_output
 
@@ -121,6 +121,7 @@ def main() -> None:
         status = Interrupted(signal.SIGHUP).exit_status if terminal_is_gone(error) else 1
     finally:
         _flush_or_discard()
+        lift_limits()
         atexit.register(_collect_once)
         # the last of the callbacks, and so the first to be called: nothing is left that a Ctrl-C could cut short
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)

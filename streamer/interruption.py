@@ -131,9 +131,15 @@ def interruption() -> Iterator[Interruption]:
             yield interrupted
         finally:
             inside = False
-            if deadline:
-                # no more than one: while Python ends, it has no handlers any more, and an alarm kills
-                signal.setitimer(signal.ITIMER_REAL, max(deadline - time.monotonic(), _HURRY_INTERVAL))
+
+
+def lift_limits() -> None:
+    """Take the limits of `interruption` back: nothing is left that could block, only Python's own end.
+
+    It has no handlers any more then, and an alarm would kill it.
+    """
+    if hasattr(signal, "SIGALRM"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager

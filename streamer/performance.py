@@ -107,9 +107,13 @@ def perform(
         stack.callback(source.close)
         stack.callback(publisher.close)
         outlet = _Outlet(publisher, wait=not paced and not source.live)
-        tracker = Tracker(checkpoint, outlet.publish, lag)
-        stack.callback(tracker.close)
-        live = LiveStream(stream, source, tracker, outlet, checkpoint.frontend.parameters, paced)
+        try:
+            tracker = Tracker(checkpoint, outlet.publish, lag)
+            stack.callback(tracker.close)
+            live = LiveStream(stream, source, tracker, outlet, checkpoint.frontend.parameters, paced)
+        except BaseException as error:
+            tell_failure(publisher, stream, error)
+            raise
         with interruption() as interrupted:
             try:
                 with display:
@@ -140,6 +144,24 @@ def perform(
         )
     if live.error is not None:
         raise live.error
+
+
+def tell_failure(publisher: Publisher, stream: str, error: BaseException) -> None:
+    """Publish the last status of a stream that was announced and could not begin.
+
+    Parameters
+    ----------
+    publisher : Publisher
+        Where it was announced.
+    stream : str
+        Its name.
+    error : BaseException
+        What came in between: a failure, or an interruption.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        publisher.set_status(stream, "ended", reason="stopped")
+    else:
+        publisher.set_status(stream, "failed", reason=str(error))
 
 
 def _await_end(live: LiveStream, outlet: _Outlet, source: str) -> None:

@@ -10,16 +10,19 @@ from typing import NoReturn
 
 def main() -> None:
     """Import the command line and run it."""
-    ctrl_c = signal.getsignal(signal.SIGINT)
-    if ctrl_c is signal.default_int_handler:  # and not ignored
-        signal.signal(signal.SIGINT, _end)
-    from streamer.cli import main as run
+    try:
+        ctrl_c = signal.getsignal(signal.SIGINT)
+        if ctrl_c is signal.default_int_handler:  # and not ignored
+            signal.signal(signal.SIGINT, _end)
+        from streamer.cli import main as run
 
-    signal.signal(signal.SIGINT, ctrl_c)
-    run()
+        signal.signal(signal.SIGINT, ctrl_c)
+        run()
+    except KeyboardInterrupt:
+        _end(signal.SIGINT)
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
+def _end(number: int, frame: FrameType | None = None) -> NoReturn:
     # nothing has been opened yet that would have to be closed; an exception could be lost in the middle of an import
     os.write(2, b"moodring: interrupted\n")
     os._exit(128 + number)

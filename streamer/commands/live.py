@@ -9,7 +9,7 @@ from model.checkpoint import load_checkpoint
 from streamer.commands.options import LiveOptions
 from streamer.display import make_display
 from streamer.messages import Estimate
-from streamer.performance import perform
+from streamer.performance import perform, tell_failure
 from streamer.publisher import Publisher
 from streamer.source import Source
 
@@ -45,11 +45,13 @@ def run_live(
     checkpoint = load_checkpoint(options.model)
     checkpoint.frames_of_lag(options.lag)
     publisher = Publisher(options.publish, options.insecure, options.keys)
+    publisher.set_status(stream, "starting")  # opening a microphone may take seconds
     try:
         window_seconds = checkpoint.window * checkpoint.frontend.parameters.frame_duration
         display = make_display(publisher.endpoint, "moodring", options.quiet, options.json, window_seconds)
         source = open_source()
-    except BaseException:
+    except BaseException as error:
+        tell_failure(publisher, stream, error)
         publisher.close()
         raise
     perform(source, stream, checkpoint, publisher, display, options.lag, paced, on_estimate)

@@ -20,7 +20,7 @@ DEADLINE = 60.0
 """Seconds that anything may take on a machine that has much else to do."""
 
 _ORIGIN = """
-import fcntl, json, os, resource, signal, sys, termios
+import fcntl, gc, json, os, resource, signal, sys, termios
 import numpy, soundfile, soxr, torch, zmq
 import streamer.annotation, streamer.commands.live, streamer.commands.annotate, streamer.commands.watch
 import streamer.commands.stream, streamer.pipe, streamer.view, rich.console, rich.live, rich.progress
@@ -28,6 +28,7 @@ import pyarrow.parquet
 from streamer.cli import main
 
 def run(order):
+    os.environ.update(order["environment"])
     for descriptor, name in ((1, "output"), (2, "errors")):
         os.dup2(os.open(order[name], os.O_WRONLY), descriptor)
     if order["terminal"]:
@@ -43,9 +44,13 @@ def run(order):
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"], resource.RLIM_INFINITY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # as Python would have made them for what they are now
+    sys.stdout = open(1, "w", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     sys.argv = ["moodring", *order["arguments"]]
     main()
 
+gc.freeze()  # what is not touched is not copied
 sys.stdout.write("ready\\n")
 sys.stdout.flush()
 replies = os.fdopen(os.dup(1), "w")
@@ -120,6 +125,7 @@ class Origin:
         *arguments: object,
         output: str = "/dev/null",
         terminal: str | None = None,
+        environment: dict[str, str] | None = None,
         largest_file: int | None = None,
         killed_by_it: bool = False,
     ) -> Fork:
@@ -135,6 +141,7 @@ class Origin:
             "arguments": [str(argument) for argument in arguments],
             "output": output,
             "errors": str(errors),
+            "environment": environment or {},
             "terminal": terminal,
             "largest_file": largest_file,
             "killed_by_it": killed_by_it,
