@@ -29,6 +29,7 @@ RENDER_GAIN = 0.5
 
 _RENDER_RATE = 44100
 _RENDER_TIMEOUT = 600.0
+_FRAMES_PER_READ = 1 << 18
 
 
 def is_midi(source: Path) -> bool:
@@ -67,6 +68,13 @@ def render(midi: Path, sound_font: Path, audio: Path) -> None:
         raise DataError(f'fluidsynth did not finish rendering "{midi}" in {_RENDER_TIMEOUT:.0f} s') from error
     if done.returncode != 0 or not audio.is_file():
         raise DataError(f'fluidsynth could not render "{midi}"')
+
+
+class _ForwardReader(soundfile.SoundFile):  # type: ignore[misc]
+    """Does not seek to where it is anyway after every read, which in an MP3 of variable bit rate lands elsewhere."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 def read_mono(source: Path, sample_rate: int, sound_font: Path = SOUND_FONT) -> FloatArray:
@@ -159,9 +167,15 @@ def read_frames(source: Path, parameters: FeatureParameters, sound_font: Path = 
 
 def _decode(audio: Path, named: Path) -> tuple[FloatArray, int]:
     try:
-        samples, rate = soundfile.read(audio, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+        with _ForwardReader(audio) as file:
+            rate = file.samplerate
+            blocks = [np.zeros((0, file.channels), dtype=np.float32)]
+            # block by block: soundfile.read takes memory for as many samples as the header claims
+            while len(block := file.read(_FRAMES_PER_READ, dtype="float32", always_2d=True)):
+                blocks.append(block)
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:
         raise DataError(f'cannot decode "{named}": {error}') from error
+    samples: FloatArray = np.concatenate(blocks)
     if not np.isfinite(samples).all():
         raise DataError(f'"{named}" holds samples that are not finite numbers')
     return samples, int(rate)

@@ -9,11 +9,13 @@ import math
 import struct
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import save
 from torch import nn
@@ -23,6 +25,7 @@ from scripts.benchmarks.fuzzing.checkpoints import write_sparse
 from scripts.benchmarks.fuzzing.target import check_message
 from tests.fuzzing import survives
 from training.arrays import read_floats
+from training.audio import read_as_it_is
 from training.paper.runs import _SecondsSpent
 from training.paper.system_file import is_system_file, read_system
 from training.state import (
@@ -199,3 +202,16 @@ def test_a_column_with_thousands_of_digits_is_no_position(tmp_path: Path) -> Non
         (tmp_path / name).write_text(f"id,sample_{'9' * 5000}ms\n1,0.5\n")
     with pytest.raises(DataError, match="has no column like sample_500ms"):
         read_dynamic_labels(tmp_path / "valence.csv", tmp_path / "arousal.csv", "id")
+
+
+def test_music_that_claims_to_last_for_weeks_takes_no_more_memory_than_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "claims.flac"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 9000), 44100)
+    content = bytearray(path.read_bytes())
+    content[21] |= 0x0F  # the 36 bits of STREAMINFO that count the samples (RFC 9639, section 8.2)
+    content[22:26] = b"\xff\xff\xff\xf0"
+    path.write_bytes(content)
+    assert soundfile.info(path).frames > 1 << 35
+    with suppress(DataError):
+        samples, rate = read_as_it_is(path)
+        assert (len(samples), rate) == (9000, 44100)
