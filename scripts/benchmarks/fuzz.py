@@ -28,12 +28,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scripts.benchmarks.fuzzing.running import LONGEST_CASE, Board, Outcome, run_cases, supervise
-from scripts.benchmarks.fuzzing.target import Target
+if TYPE_CHECKING:
+    from scripts.benchmarks.fuzzing.running import Outcome
+    from scripts.benchmarks.fuzzing.target import Target
 
+# moodring itself is imported later: atheris follows only what is imported under its eyes
 _PACKAGE = "scripts.benchmarks.fuzzing"
 TARGETS = {
     "wire": f"{_PACKAGE}.wire:WireTarget",
@@ -85,7 +88,7 @@ def _tell(name: str) -> Callable[[int], None]:
 def _run_atheris(name: str, seed: int, cases: int, found: Path) -> None:
     import atheris
 
-    with atheris.instrument_imports(include=["streamer", "model", "training"]):
+    with atheris.instrument_imports(include=["streamer", "model", "training", "json", "tomllib"]):
         target = make_target(name)
     with tempfile.TemporaryDirectory(prefix="moodring-fuzz-") as folder:
         for number in range(_CORPUS):
@@ -108,22 +111,24 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000, help="of each target (default 10000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--found", type=Path, default=Path("fuzz-found"), help="folder for what is found")
-    parser.add_argument("--limit", type=float, default=LONGEST_CASE, help="seconds for one case")
+    parser.add_argument("--limit", type=float, default=30.0, help="seconds for one case (default 30)")
     parser.add_argument("--replay", type=Path, help="check one case that was kept")
     parser.add_argument("--atheris", action="store_true", help="let atheris make one target's cases")
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--board", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     found = options.found.absolute()
+    if options.atheris:
+        _run_atheris(options.target, options.seed, options.cases, found)
+        return 0
+    from scripts.benchmarks.fuzzing.running import Board, run_cases, supervise
+
     if options.board is not None:
         target = make_target(options.target)
         run_cases(target, options.seed, options.first, options.cases, Board(options.board), found)
         return 0
     if options.replay is not None:
         print("accepted" if make_target(options.target).check(options.replay.read_bytes()) else "refused")
-        return 0
-    if options.atheris:
-        _run_atheris(options.target, options.seed, options.cases, found)
         return 0
     wrong = 0
     for name in TARGETS if options.target == "all" else [options.target]:

@@ -22,8 +22,6 @@ from pathlib import Path
 from scripts.benchmarks.fuzzing.target import Target
 from streamer.native_output import discard_native_output
 
-LONGEST_CASE = 30.0
-"""Seconds, wall time, after which a case counts as hanging."""
 _COUNTS = struct.Struct("<QQQQQQQdddQ")
 _LARGEST_CASE = 1 << 20
 _SETTLED = 2000
@@ -158,9 +156,7 @@ class Outcome:
     seconds: float
 
 
-def supervise(
-    name: str, seed: int, count: int, found: Path, limit: float = LONGEST_CASE, told: Callable[[int], None] = print
-) -> Outcome:
+def supervise(name: str, seed: int, count: int, found: Path, limit: float, told: Callable[[int], None]) -> Outcome:
     """Run a target's cases in children, one after the other.
 
     Parameters
@@ -172,7 +168,7 @@ def supervise(
     found : Path
         Folder for the cases that something is wrong with.
     limit : float
-        Seconds that a case may take.
+        Seconds, wall time, after which a case counts as hanging.
     told : callable
         Told now and then how many cases are done.
 
