@@ -12,7 +12,6 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from scripts.benchmarks.fuzzing.mutations import damage
 from scripts.benchmarks.fuzzing.target import Scratch, check_estimates, check_message
 from streamer.audio_file import AudioFile
-from streamer.composer import compose
 from streamer.framer import Framer
 from streamer.offline import track
 from streamer.source import SourceError
@@ -32,15 +31,16 @@ class AudioTarget:
     def __init__(self) -> None:
         self._checkpoint: Checkpoint = load_checkpoint()
         self._scratch = Scratch()
-        piece = compose()
-        start = 44100 * 12
-        mono = piece[start : start + int(5 * _RATE * _SECONDS), 0].astype(np.float32)
+        time = np.arange(int(_RATE * _SECONDS)) / _RATE
+        chord = sum(np.sin(2 * np.pi * f * time) for f in (220.0, 277.2, 329.6)) / 4
+        strokes = 1 - 4 * time % 1
+        mono = (chord * strokes).astype(np.float32)
         self.files: dict[str, bytes] = {}
         for container in soundfile.available_formats():
             for subtype in soundfile.available_subtypes(container):
                 content = io.BytesIO()
                 try:
-                    soundfile.write(content, mono[::5], _RATE, format=container, subtype=subtype)
+                    soundfile.write(content, mono, _RATE, format=container, subtype=subtype)
                 except (soundfile.LibsndfileError, TypeError, ValueError):
                     continue
                 if container != "RAW" and content.tell():
