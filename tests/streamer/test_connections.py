@@ -103,9 +103,10 @@ def test_a_subscriber_without_a_key_is_in_the_log(tmp_path: Path, caplog: pytest
         assert f"refused a connection from {_name(stranger)}: it has no key" in caplog.text
 
 
-def test_a_message_without_end_is_refused_before_it_is_kept(alone: Publisher) -> None:
+@pytest.mark.parametrize("size", [2000, 1 << 30, 1 << 40])
+def test_a_message_without_end_is_refused_before_it_is_kept(alone: Publisher, size: int) -> None:
     with shake_hands(alone.endpoint) as stranger:
-        stranger.sendall(b"\x02" + struct.pack(">Q", 1 << 40))
+        stranger.sendall(b"\x02" + struct.pack(">Q", size))
         stranger.settimeout(10)
         assert stranger.recv(1) == b""
     _until(lambda: alone.statistics().connections == 0)
@@ -143,9 +144,10 @@ def _flood(alone: Publisher, messages: bytes, caplog: pytest.LogCaptureFixture, 
 
 
 def test_a_flood_of_topics(alone: Publisher, caplog: pytest.LogCaptureFixture) -> None:
+    topics = b"".join(subscription(os.urandom(50).hex().encode()) for _ in range(50_000))
     before = _memory()
-    _flood(alone, b"".join(subscription(b"%040d" % i) for i in range(50_000)), caplog, "more than 256 topics")
-    assert _memory() - before < 20  # in MB; 50,000 such topics take 100
+    _flood(alone, topics, caplog, "4096 bytes")
+    assert _memory() - before < 20  # in MB; all of them take 250
 
 
 def test_a_flood_of_long_topics(alone: Publisher, caplog: pytest.LogCaptureFixture) -> None:
@@ -177,6 +179,22 @@ def test_who_subscribes_to_many_streams_is_welcome(alone: Publisher) -> None:
             many.subscribe(topic)
         assert many.poll(10_000)
         assert many.recv_multipart()[0] == b"emotion/stream199/"
+    assert alone.statistics().disconnected_floods == 0
+
+
+def test_who_cancels_what_another_still_has_may_subscribe_to_more(alone: Publisher) -> None:
+    half = [b"%03d" % number for number in range(MAXIMUM_SUBSCRIPTIONS // 2 + 2)]
+    other_half = [b"%04d" % number for number in range(len(half))]
+    alone.publish(_estimate(0))
+    with shake_hands(alone.endpoint) as first, shake_hands(alone.endpoint) as second:
+        first.settimeout(10)
+        first.sendall(b"".join(map(subscription, [*half, b"emotion/"])))
+        assert b"emotion/a/" in first.recv(4096)
+        second.sendall(b"".join(map(subscription, half)))
+        second.sendall(b"".join(bytes([0, len(topic) + 1, 0]) + topic for topic in half))
+        second.sendall(b"".join(map(subscription, [*other_half, b"emotion/"])))
+        second.settimeout(10)
+        assert b"emotion/a/" in second.recv(4096)
     assert alone.statistics().disconnected_floods == 0
 
 
