@@ -8,6 +8,7 @@ from pathlib import Path
 
 import soundfile
 
+from model.decoding import most_frames
 from streamer.source import Block, SourceError, validate_format
 
 EXTENSIONS = frozenset(
@@ -83,7 +84,8 @@ class AudioFile:
         Raises
         ------
         SourceError
-            If the file breaks off; everything before the break has been yielded by then.
+            If the file breaks off, or its header makes libsndfile decode more than the file can hold; everything
+            before has been yielded by then.
         """
         per_block = max(1, _VALUES_PER_BLOCK // self._file.channels)
         heard = 0
@@ -97,6 +99,8 @@ class AudioFile:
                 if not len(samples):
                     break
                 heard += len(samples)
+                if heard > most_frames(self._file.format, os.path.getsize(self.path)):
+                    raise SourceError(self._broken(heard))
                 yield Block(samples)
         if not self._closed and heard / self.sample_rate < self.duration - _TOLERATED_DEFICIT:
             raise SourceError(self._broken(heard))

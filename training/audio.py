@@ -15,6 +15,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from model.decoding import most_frames
 from model.features import FeatureParameters
 from training.tables import DataError
 
@@ -171,8 +172,12 @@ def _decode(audio: Path, named: Path) -> tuple[FloatArray, int]:
             rate = file.samplerate
             blocks = [np.zeros((0, file.channels), dtype=np.float32)]
             # block by block: soundfile.read takes memory for as many samples as the header claims
+            left = most_frames(file.format, audio.stat().st_size)
             while len(block := file.read(_FRAMES_PER_READ, dtype="float32", always_2d=True)):
                 blocks.append(block)
+                left -= len(block)
+                if left < 0:
+                    raise DataError(f'"{named}" is damaged: its header claims more than it can hold')
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
         raise DataError(f'cannot decode "{named}": {error}') from error
     samples: FloatArray = np.concatenate(blocks)

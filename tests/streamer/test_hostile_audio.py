@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import threading
 import warnings
 from contextlib import suppress
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ from streamer.pipe import Pipe
 from streamer.samples import Samples
 from streamer.source import SourceError
 from tests.fuzzing import survives
+from training.audio import read_as_it_is
+from training.tables import DataError
 
 MOODRING = [sys.executable, "-m", "streamer.cli"]
 EXTREMES = [0.0, -0.0, 1.0, -1.0, 1e-45, -1e-38, 1e30, -1e30, 3.4e38, np.nan, np.inf, -np.inf, 2.0**31]
@@ -111,6 +114,41 @@ print("end")
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (child.returncode, child.stderr) == (0, "")
     assert child.stdout.endswith("end\n")
+
+
+def _endless_gsm() -> bytes:
+    """Make a file of a kilobyte whose negative length makes libsndfile decode silence for a year."""
+    content = io.BytesIO()
+    soundfile.write(content, np.zeros(4400), 8000, format="W64", subtype="GSM610")
+    changed = bytearray(content.getvalue())
+    data = changed.index(b"data\xf3\xac\xd3\x11")
+    changed[data + 16 : data + 24] = struct.pack("<q", -5267523607516413008)
+    return bytes(changed)
+
+
+def test_a_file_is_not_longer_than_it_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "endless.w64"
+    path.write_bytes(_endless_gsm())
+    assert soundfile.info(path).frames > 10**11
+    blocks = islice(AudioFile(path).blocks(), 7)
+    with pytest.raises(SourceError, match="is truncated or damaged: it breaks off after"):
+        list(blocks)
+    with pytest.raises(DataError, match="its header claims more than it can hold"):
+        read_as_it_is(path)
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype"),
+    [("FLAC", "PCM_S8"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None), ("CAF", "ALAC_16")],
+)
+def test_silence_that_is_packed_tightly_is_heard_to_its_end(
+    tmp_path: Path, container: str, subtype: str | None
+) -> None:
+    path = tmp_path / "silence"
+    with soundfile.SoundFile(path, "w", 48000, 1, subtype=subtype, format=container) as file:
+        for _ in range(120):  # the Vorbis encoder takes no two minutes at once
+            file.write(np.zeros(48000))
+    assert sum(len(block.samples) for block in AudioFile(path).blocks()) >= 48000 * 120
 
 
 def test_what_the_decoder_prints_is_not_among_the_rows(tmp_path: Path) -> None:

@@ -36,14 +36,14 @@ class AudioTarget:
         strokes = 1 - 4 * time % 1
         mono = (chord * strokes).astype(np.float32)
         self.files: dict[str, bytes] = {}
-        for container in soundfile.available_formats():
+        for container in sorted(soundfile.available_formats().keys() - {"RAW", "SD2"}):  # these are no single files
             for subtype in soundfile.available_subtypes(container):
                 content = io.BytesIO()
                 try:
                     soundfile.write(content, mono, _RATE, format=container, subtype=subtype)
                 except (soundfile.LibsndfileError, TypeError, ValueError):
                     continue
-                if container != "RAW" and content.tell():
+                if content.tell():
                     self.files[f"{container} {subtype}"] = content.getvalue()
         self._valid = list(self.files.values())
 
