@@ -1,7 +1,8 @@
 """The last message of each topic, which a late subscriber gets at once (last value caching).
 
-ZeroMQ cannot send to one subscriber alone, so a last value goes to everybody who subscribes to its topic. That is done
-at most ten times a second: a peer that subscribes again and again must not multiply what the others receive.
+ZeroMQ cannot send to one subscriber alone, so a last value goes to everybody who subscribes to its topic. So that is
+done for all who come in a tenth of a second together, and less often while they go on coming: a peer that subscribes
+again and again must not multiply what the others receive.
 
 Source: "The ZeroMQ Guide", chapter 5, "Last Value Caching".
 """
@@ -11,7 +12,11 @@ from __future__ import annotations
 import math
 
 REPEAT_INTERVAL = 0.1
-"""Seconds between two repetitions of last values; what is asked for in between waits for so long at most."""
+"""Seconds between two repetitions of last values; what is asked for in between waits."""
+REPEATS_AT_ONCE = 10
+"""Repetitions that may follow each other as fast as that."""
+REPEATS_PER_SECOND = 3
+"""Repetitions per second after those: about as often as new messages of a stream come, which serve as well."""
 MAXIMUM_PREFIXES = 64
 """Different subscriptions to tell apart in that time; with more of them, everything is repeated."""
 
@@ -30,6 +35,8 @@ class LastValues:
         self._values: dict[str, dict[bytes, list[bytes]]] = {}
         self._prefixes: set[bytes] = set()
         self._repeated = -math.inf
+        self._left = float(REPEATS_AT_ONCE)
+        self._counted = -math.inf
 
     def __len__(self) -> int:
         return sum(map(len, self._values.values()))
@@ -70,7 +77,10 @@ class LastValues:
             self._prefixes.add(prefix)
         else:
             self._prefixes = {b""}
-        self.due = min(self.due, max(now, self._repeated + REPEAT_INTERVAL))
+        self._left = min(REPEATS_AT_ONCE, self._left + (now - self._counted) * REPEATS_PER_SECOND)
+        self._counted = now
+        allowed = now + max(0.0, 1 - self._left) / REPEATS_PER_SECOND
+        self.due = min(self.due, max(allowed, self._repeated + REPEAT_INTERVAL))
 
     def take_due(self, now: float) -> list[list[bytes]]:
         """Take what is to be sent once more.
@@ -89,5 +99,6 @@ class LastValues:
             return []
         prefixes, self._prefixes = tuple(self._prefixes), set()
         self._repeated, self.due = now, math.inf
+        self._left -= 1
         values = (frames for topics in self._values.values() for frames in topics.values())
         return [frames for frames in values if frames[0].startswith(prefixes)]

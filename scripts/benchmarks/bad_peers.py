@@ -18,6 +18,8 @@ import zmq
 
 FLOODED_TOPICS = 1_000_000
 SILENT_CONNECTIONS = 50
+RECONNECT_INTERVAL = 0.1
+"""Seconds before one that was thrown out connects again: what libzmq waits. Who leaves by itself does not wait."""
 SLOW_INTERVAL = 0.5
 """Seconds between two messages that the slow reader reads: a tenth of the benchmark's rate."""
 
@@ -119,7 +121,7 @@ def flood(endpoint: str, stop: Stop, topics: int = FLOODED_TOPICS) -> None:
             connection.sendall(data)
             while not stop.is_set() and connection.recv(65536):
                 pass
-        stop.wait(0.1)  # as libzmq does before it connects again
+        stop.wait(RECONNECT_INTERVAL)
 
 
 def flood_politely(endpoint: str, stop: Stop, topics: int = FLOODED_TOPICS) -> None:
@@ -231,11 +233,11 @@ BAD_PEERS: tuple[Callable[[str, Stop], None], ...] = (
 
 @contextmanager
 def _trouble(stop: Stop) -> Iterator[None]:
-    """Expect to be thrown out; a moment later it goes on."""
+    """Expect to be thrown out; `RECONNECT_INTERVAL` later it goes on."""
     try:
         yield
     except OSError:
-        stop.wait(0.01)
+        stop.wait(RECONNECT_INTERVAL)
 
 
 @contextmanager
