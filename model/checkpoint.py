@@ -274,7 +274,7 @@ def load_checkpoint(path: str | Path | None = None) -> Checkpoint:
         return _rebuild(metadata, file.tensors)
     except KeyError as error:
         raise CheckpointError(f'checkpoint "{path}" does not fit together: {error} is missing') from error
-    except (AttributeError, CheckpointError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, CheckpointError, RuntimeError, TypeError, ValueError) as error:
         reason = shown(" ".join(str(error).split()), _LONGEST_REASON)
         raise CheckpointError(f'checkpoint "{path}" does not fit together: {reason}') from error
 

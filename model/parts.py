@@ -51,7 +51,7 @@ def build_parts(
     ------
     MusicnnError
         If the ear is musicnn's and the package is missing.
-    AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError
+    ArithmeticError, AttributeError, KeyError, RuntimeError, TypeError, ValueError
         If the metadata are of other kinds, or the parts do not fit together.
     """
     features = FeatureParameters(**metadata["features"])

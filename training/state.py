@@ -120,7 +120,7 @@ def going_on(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f'the training state "{path}" does not fit this training; remove it to start again') from error
 
 
@@ -195,6 +195,19 @@ def restore_schedule(schedule: torch.optim.lr_scheduler.LRScheduler, notes: Any)
         else:
             finite_number(given)
     schedule.load_state_dict(notes)
+
+
+def whole_number(value: Any, low: int, high: int) -> int:
+    """Return the value if it is a whole number in a range, both ends included.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"not a whole number from {low} to {high}")
+    return value
 
 
 def finite_number(value: Any) -> float:

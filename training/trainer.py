@@ -31,6 +31,7 @@ from training.state import (
     restore_optimiser,
     restore_schedule,
     tensors_digest,
+    whole_number,
     without_prefix,
     write_state,
 )
@@ -140,7 +141,7 @@ def train(
                 group["lr"] = finite_number(rate)
             torch.set_rng_state(kept.tensors["generator.torch"])
             generator.set_state(kept.tensors["generator.windows"])
-            first = range(recipe.steps + 1)[kept.notes["steps"]]
+            first = whole_number(kept.notes["steps"], 0, recipe.steps)
     for step in range(first, recipe.steps):
         drawn = [draw(name, length) for name, length in _lengths(samplers, counts, network, recipe, generator).items()]
         loss = _loss(trained, [histories for histories, _ in drawn], [labels for _, labels in drawn], kinds, recipe)

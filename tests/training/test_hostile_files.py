@@ -27,7 +27,7 @@ from tests.fuzzing import survives
 from training.arrays import read_floats
 from training.audio import read_as_it_is
 from training.paper.runs import _SecondsSpent
-from training.paper.system_file import is_system_file, read_system
+from training.paper.system_file import METADATA_KEY, is_system_file, read_system
 from training.state import (
     State,
     going_on,
@@ -65,6 +65,14 @@ def test_a_file_is_read_up_to_its_bounds_only(tmp_path: Path) -> None:
         read_tensor_file(path, len(content) - 1, 200)
     with pytest.raises(TensorFileError, match="has a header of"):
         read_tensor_file(path, len(content), 20)
+
+
+@pytest.mark.parametrize("columns", [0, -1, True, 10**9, 2.5, "4", None, [4]])
+def test_a_system_of_impossible_columns_is_refused(tmp_path: Path, columns: object) -> None:
+    metadata = {"version": 1, "configuration": {}, "columns": columns, "training": {}}
+    (tmp_path / "a").write_bytes(save({"component.0.weight": torch.zeros(2)}, {METADATA_KEY: json.dumps(metadata)}))
+    with pytest.raises(DataError, match="does not fit together: not a whole number from 1"):
+        read_system(tmp_path / "a")
 
 
 def array(values: np.ndarray) -> bytes:

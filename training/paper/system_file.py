@@ -27,7 +27,7 @@ from training.paper.configuration import Configuration, configure
 from training.paper.fusion import HIDDEN_NODES, Fusion, Regressor
 from training.paper.names import SEQUENCE_LENGTHS
 from training.paper.systems import FUSION_LENGTHS, Component, TrainedSystem
-from training.state import without_prefix
+from training.state import whole_number, without_prefix
 from training.tables import DataError
 
 VERSION = 1
@@ -111,9 +111,9 @@ def read_system(path: Path) -> SystemFile:
         raise DataError(f'"{path}" is no trained system of version {VERSION}')
     try:
         configuration = configure(dict(metadata["configuration"]))
-        system = _rebuild(configuration, range(_MOST_COLUMNS)[metadata["columns"]], file.tensors)
+        system = _rebuild(configuration, whole_number(metadata["columns"], 1, _MOST_COLUMNS), file.tensors)
         return SystemFile(system, dict(metadata["training"]))
-    except (DataError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, DataError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = shown(" ".join(str(error).split()), _LONGEST_REASON)
         raise DataError(f'"{path}" does not fit together: {reason}') from error
 
