@@ -27,8 +27,10 @@ from streamer.composer import compose
 hypothesis.settings.register_profile("moodring", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("moodring")
 
-# a shell starts what runs in its background with Ctrl-C ignored, and children would inherit that
+# a shell starts what runs in its background with Ctrl-C ignored, nohup with SIGHUP, and children would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LABELLED_MUSIC = Path(os.environ.get("MOODRING_DATA", REPOSITORY.parent / "shared" / "data"))

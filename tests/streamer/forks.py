@@ -83,6 +83,7 @@ class Fork:
     def wait(self) -> int:
         """Give the exit status, negative for a signal."""
         if self.status is None:
+            wait_until(lambda: not self.alive, "the end of a command")
             self.status = int(self._origin.ask({"wait": self.pid}))
         return self.status
 
