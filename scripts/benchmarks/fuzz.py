@@ -90,6 +90,8 @@ def _run_atheris(name: str, seed: int, cases: int, found: Path) -> None:
 
     with atheris.instrument_imports(include=["streamer", "model", "training", "json", "tomllib"]):
         target = make_target(name)
+        from streamer.native_output import discard_native_output
+    discard_native_output()
     with tempfile.TemporaryDirectory(prefix="moodring-fuzz-") as folder:
         for number in range(_CORPUS):
             (Path(folder) / str(number)).write_bytes(target.make(random.Random(f"{seed} {number}")))
