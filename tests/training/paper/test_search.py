@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,13 +113,14 @@ def test_hopeless_trials_are_cut_short_and_count(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from rich.console import Console
-from tests.training.paper.test_search import MANY_EPOCHS, some_songs
+from tests.training.paper.test_search import IN_SECOND_TRIAL, MANY_EPOCHS, Watched, some_songs
 from training.paper.search import search_songs
 folder = Path(sys.argv[1])
-console = Console(force_terminal=True, width=100)
+watched = Watched(IN_SECOND_TRIAL, lambda: os.kill(os.getpid(), signal.SIGKILL))
+console = Console(file=watched, force_terminal=True, width=100)
 search_songs(some_songs(), folder / "study.db", folder / "best.toml", 2, 0, MANY_EPOCHS, console)
 """
 
@@ -144,23 +144,9 @@ IN_SECOND_TRIAL = rf"1/2\b.*\b[1-9]\d?/{EPOCHS}\b"
 
 
 def kill_in_second_trial(folder: Path) -> None:
-    """Search in another process, and kill it."""
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, folder], stdout=subprocess.PIPE, text=True)
-    watchdog = threading.Timer(60, process.kill)
-    watchdog.start()
-    assert process.stdout is not None
-    shown = ""
-    try:
-        for line in process.stdout:
-            shown = shown[-1000:] + line
-            if re.search(IN_SECOND_TRIAL, shown, re.DOTALL):
-                break
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.communicate()
+    """Search in another process, which is killed."""
+    ended = subprocess.run([sys.executable, "-c", PROGRAM, folder], timeout=120, check=False)
+    assert ended.returncode == -signal.SIGKILL
 
 
 def test_a_search_that_was_stopped_goes_on(tmp_path: Path) -> None:
