@@ -27,7 +27,7 @@ SILENT_AFTER = 3.0
 RETRY_INTERVAL = 0.5
 """Seconds between attempts to open a device that was lost."""
 WATCH_INTERVAL = 0.2
-"""Seconds between looks at whether the sound server has moved us to another source: less than a frame."""
+"""Seconds between looks at whether the sound server has moved us to another source, if it tells of no change."""
 UNEVENNESS = 0.2
 """Seconds that audio may be late; more than sound servers' uneven delivery. A loss that is shorter goes unnoticed,
 unless PortAudio itself reports it."""
@@ -75,6 +75,7 @@ class Capture:
         self._finished = threading.Event()
         self._observed = 0
         self._decided = True
+        self._moved = False
         self._missing = 0
         self._unsent = 0
 
@@ -156,7 +157,8 @@ class Capture:
 
     def _send_until_lost(self) -> None:
         silent = 0
-        while not self._was_moved():
+        self._moved = False
+        while not self._moved:
             finished = self._finished.is_set()
             _, lost = self._ring.read(NOTE_INTERVAL, most=0)
             self._unsent += lost
@@ -166,13 +168,13 @@ class Capture:
                 break
             elif not self._decided:
                 time.sleep(CHUNK_DURATION / 4)
-            else:
+            elif not self._was_moved():
                 self._outlet.send(NOTE)
                 # counted, not measured: if all of this was stopped for a while, nothing is wrong with the device
                 silent += 1
                 if silent * NOTE_INTERVAL >= SILENT_AFTER:
                     return
-        # what is left may be another device's
+        # what is left is another device's, or may be
         samples, lost = self._ring.read(0)
         self._unsent += lost + len(samples)
         self._outlet.send(NOTE, GONE.encode())
@@ -183,13 +185,17 @@ class Capture:
         os.environ["PULSE_SOURCE"] = source
 
     def _was_moved(self) -> bool:
-        if self.source is None or time.monotonic() - self._watched < WATCH_INTERVAL:
+        if self.source is None or not (self._server.changed() or time.monotonic() - self._watched > WATCH_INTERVAL):
             return False
         self._watched = time.monotonic()
-        return self._server.source() not in (self.source, None)
+        self._moved = self._server.source() not in (self.source, None)
+        return self._moved
 
     def _send_settled(self) -> bool:
-        """Send one chunk of what has come; False if nothing has, or it is not decided how much is missing before."""
+        """Send one chunk of what has come; False if nothing has, or it is not decided how much is missing before.
+
+        Nor is anything sent unless the device was still the source after it was heard.
+        """
         count, captured, arrived = self._stamp
         if count != self._observed:
             self._observed = count
@@ -201,6 +207,8 @@ class Capture:
                 self._missing += round(missing * self._rate)
                 self._unsent += round(missing * self._rate)
         if not self._decided:
+            return False
+        if count == self._ring.consumed or self._was_moved():
             return False
         samples, lost = self._ring.read(0, min(self._chunk, count - self._ring.consumed))
         self._unsent += lost

@@ -11,6 +11,8 @@ from typing import Any
 
 CONNECTING_TIMEOUT = 1.0
 """Seconds that a server may take to accept a connection."""
+LISTENING = 1e-4
+"""Seconds spent on what the server has told; some time, because 0 would mean for ever."""
 
 
 class SoundServer:
@@ -18,6 +20,27 @@ class SoundServer:
 
     def __init__(self) -> None:
         self._connection: Any = None
+        self._changed = False
+
+    def changed(self) -> bool:
+        """Tell whether any recording may have begun, ended or been moved since `source` was last asked.
+
+        Much quicker than to ask where this process records from: the server tells of changes by itself.
+
+        Returns
+        -------
+        bool
+            False when there is no connection: nothing is told then.
+        """
+        if self._connection is None:
+            return False
+        import pulsectl
+
+        try:
+            self._connection.event_listen(LISTENING)
+        except (pulsectl.PulseError, pulsectl.PulseDisconnected):
+            self.close()
+        return self._changed
 
     def source(self) -> str | None:
         """Tell from which source this process records.
@@ -35,7 +58,10 @@ class SoundServer:
             if self._connection is None:
                 connection = pulsectl.Pulse("moodring", connect=False)
                 connection.connect(timeout=CONNECTING_TIMEOUT)
+                connection.event_callback_set(self._note_change)
+                connection.event_mask_set("source_output")
                 self._connection = connection
+            self._changed = False
             for recording in self._connection.source_output_list():
                 if recording.proplist.get("application.process.id") == str(os.getpid()):
                     name: str = self._connection.source_info(recording.source).name
@@ -43,6 +69,9 @@ class SoundServer:
         except (pulsectl.PulseError, pulsectl.PulseDisconnected):
             self.close()
         return None
+
+    def _note_change(self, event: object) -> None:
+        self._changed = True
 
     def close(self) -> None:
         """Disconnect; the next question connects again."""

@@ -24,8 +24,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a virtual
 STALLED_WITHIN = 2.0
 RESUMED_WITHIN = 5.0
 STATUS_EVERY = 1.0
-MOVES = 3
-"""How often the sound server moves the recording in a test: two changes of default, a source that disappears."""
 
 
 def busy() -> float:
@@ -138,8 +136,9 @@ def _lose_and_bring_back(
 
 def test_a_lost_device_is_waited_for_and_no_other_is_heard(sound_card: SoundCard, listener: Listener) -> None:
     def has_gap_of(dropped: float, earlier: Estimate, later: Estimate) -> None:
-        # what had been heard of the frame in which the device was lost is lost with it
-        assert dropped + 0.499 < later.position - earlier.position < dropped + 1.001
+        # what had been heard of the frame in which the device was lost is lost with it: at most all of it, and what the
+        # resampler needs to hear of the next one
+        assert dropped + 0.499 < later.position - earlier.position < dropped + 1.02
         assert dropped > 1.0
 
     with _noise("desk_sink", sound_card):
@@ -162,10 +161,7 @@ def test_a_lost_device_is_waited_for_and_no_other_is_heard(sound_card: SoundCard
             )
         )
         # one sample of the noise in a frame would be -43 dBFS; the server's resampler leaves a trace on its own
-        # until the move is seen, a moment of the other device may be heard; it is never stayed with
-        loud = [estimate.loudness > -120 for estimate in listener.estimates]
-        assert not any(all(three) for three in zip(loud, loud[1:], loud[2:], strict=False))
-        assert sum(loud) <= 2 * MOVES
+        assert max(estimate.loudness for estimate in listener.estimates) < -120
     has_gap_of(*_lose_and_bring_back(listener, sound_card.kill, lambda: sound_card.start(default="desk")))
 
     # a server that hung may hand on later what it should have recorded: too old to be published, but not lost
