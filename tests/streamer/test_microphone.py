@@ -98,13 +98,14 @@ def test_what_is_played_into_the_microphone_is_estimated_as_the_file_is(
     heard = [estimate for estimate in listener.estimates if estimate.valence is not None]
     values = np.array([[estimate.valence, estimate.arousal] for estimate in heard])
     differences = []
-    for number in range(PHASES):
-        of_file = expected[number]
+    for of_file in expected:
         # the first and the last frame hold part of the song, and at most 3 are rests
         assert len(of_file) - 1 <= len(values) <= len(of_file) + 4
-        common = min(len(values), len(of_file)) - 1
-        differences.append(np.abs(values[:common] - of_file[:common]).mean())
-    print("differences by phase:", np.round(differences, 4))
+        # which frame is the first that does not count as silence may differ by one
+        for ours, its in ((values, of_file), (values[1:], of_file), (values, of_file[1:])):
+            common = min(len(ours), len(its)) - 1
+            differences.append(np.abs(ours[:common] - its[:common]).mean())
+    print("smallest differences:", np.sort(np.round(differences, 4))[:4])
     assert min(differences) < TOLERANCE
     assert values.std(axis=0).min() > 0.01
     sequences = [estimate.sequence for estimate in listener.estimates]
