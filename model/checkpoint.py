@@ -11,23 +11,26 @@ features that it was not trained on; the rest is for people.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from safetensors.torch import save
 
-from model.ear import Ear, EarMemory
-from model.errors import MoodringError, shown
+from model.bundled import BUNDLED as BUNDLED
+from model.bundled import bundled_checkpoint_path as bundled_checkpoint_path
+from model.ear import Ear
+from model.errors import CheckpointError as CheckpointError
+from model.errors import shown
+from model.estimator import Estimator
 from model.features import FloatArray, Frontend
 from model.network import EmotionNetwork
+from model.network_parameters import NetworkParameters, validate_model_name
 from model.parts import build_parts, parts_tensors, parts_to_json
 from model.tensor_file import TensorFileError, read_tensor_file
 
@@ -37,22 +40,13 @@ MAXIMUM_BYTES = 1 << 26
 """A larger file is refused before it is read; the bundled checkpoints are forty times smaller."""
 MAXIMUM_HEADER_BYTES = 1 << 20
 """A longer header is refused before it is parsed; those of the bundled checkpoints are eighty times shorter."""
-LONGEST_NAME = 100
-"""Characters of a model's name, which every message carries."""
 
 _LONGEST_REASON = 200
 
-BUNDLED = ("default", "large")
-"""Names of the checkpoints that moodring ships; the large one needs the package musicnn."""
-
-
-class CheckpointError(MoodringError):
-    """A file is not a checkpoint that this version can use."""
-
 
 @dataclass
-class Checkpoint:
-    """A trained model, ready to use.
+class Checkpoint(Estimator):
+    """A trained model, ready to use; its network runs in torch.
 
     Attributes
     ----------
@@ -77,94 +71,36 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     ear: Ear | None = None
+    runtime: ClassVar[str] = "torch"
 
     @property
-    def window(self) -> int:
-        """Frames that the CRNN hears at once; with fewer, estimates are of a stream that warms up."""
-        return self.network.network_parameters.window
+    def network_parameters(self) -> NetworkParameters:
+        """Inputs and sizes of the network."""
+        return self.network.network_parameters
 
-    @property
-    def history(self) -> int:
-        """Frames that the whole network looks back over."""
-        return self.network.network_parameters.history
-
-    def memory(self) -> EarMemory | None:
-        """Return what features of a new stream need to remember; None if each frame's are its own alone."""
-        return None if self.ear is None else self.ear.memory()
-
-    def features(self, frames: FloatArray, memories: Sequence[EarMemory | None]) -> FloatArray:
-        """Compute the rows that the network takes.
-
-        Parameters
-        ----------
-        frames : ndarray of float32, shape (n, frame_length)
-            Mono samples, full scale at ±1; those of one stream in their order.
-        memories : sequence of EarMemory or None
-            Of the stream of each frame, from `memory`.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, feature_count + ear_columns)
-        """
-        return feature_rows(self.frontend, self.ear, frames, memories)
-
-    def frames_of_lag(self, lag: float) -> int:
-        """Turn a lag in seconds into frames.
-
-        Parameters
-        ----------
-        lag : float
-            Seconds, a multiple of the frame's duration and shorter than what the network looks back over.
-
-        Returns
-        -------
-        int
-
-        Raises
-        ------
-        MoodringError
-            If the lag is negative, not finite, between frames, or too long.
-        """
-        duration = self.frontend.parameters.frame_duration
-        frames = round(lag / duration) if math.isfinite(lag) else -1
-        longest = self.history - 1
-        if not 0 <= frames <= longest or abs(frames * duration - lag) > 1e-6:
-            raise MoodringError(
-                f"a lag of {lag:g} s is not possible with this model; choose a multiple of {duration:g} s "
-                f"from 0 to {longest * duration:g} s"
-            )
-        return frames
-
-    def estimate(self, windows: FloatArray, lag: int = 0) -> FloatArray:
-        """Estimate valence and arousal of windows of features.
-
-        Parameters
-        ----------
-        windows : ndarray of float32, shape (n, frames, feature_count + ear_columns)
-            Oldest frame first; `frames` is `history`, or fewer while there is less.
-        lag : int
-            Frames to look back from the newest one.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, 2)
-            Valence and arousal in [-1, 1].
-        """
-        return self.estimate_with_std(windows, lag)[0]
+    def use_one_thread(self) -> None:
+        """Compute in one thread; see `Estimator.use_one_thread`."""
+        # a second thread makes the tail of the latency ten times longer
+        torch.set_num_threads(1)
 
     def estimate_with_std(self, windows: FloatArray, lag: int = 0) -> tuple[FloatArray, FloatArray | None]:
-        """Estimate as `estimate` does, and say how far listeners' ratings lie from it.
-
-        Returns
-        -------
-        values : ndarray of float32, shape (n, 2)
-            Valence and arousal in [-1, 1].
-        stds : ndarray of float32, shape (n, 2), or None
-            Standard deviations; None if the network does not give them.
-        """
+        """Estimate; see `Estimator.estimate_with_std`."""
         with torch.inference_mode():
             values, stds = self.network.estimate(torch.from_numpy(windows), lag)
         return values.numpy(), None if stds is None else stds.numpy()
+
+    def digest(self) -> str:
+        """Identify parameters, filterbanks and weights; see `Estimator.digest`."""
+        digest = hashlib.sha256()
+        for description in (self.frontend.parameters.to_json(), self.network_parameters.to_json()):
+            digest.update(json.dumps(description, sort_keys=True).encode())
+        for bank in (self.frontend.mel_filterbank, self.frontend.chroma_filterbank):
+            digest.update(bank.tobytes())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        if self.ear is not None:
+            digest.update(self.ear.digest())
+        return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint; an existing file is replaced in one step or not at all.
@@ -197,46 +133,6 @@ class Checkpoint:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise CheckpointError(f'cannot write checkpoint "{path}": {error.strerror}') from error
-
-
-def validate_model_name(name: object) -> str:
-    """Return the name if messages can carry it.
-
-    Parameters
-    ----------
-    name : object
-        At most `LONGEST_NAME` printable characters.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    CheckpointError
-        If it is something else.
-    """
-    if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_NAME:
-        raise CheckpointError(
-            f'a model\'s name must be text of at most {LONGEST_NAME} printable characters, not "{shown(name)}"'
-        )
-    return name
-
-
-def feature_rows(
-    frontend: Frontend, ear: Ear | None, frames: FloatArray, memories: Sequence[EarMemory | None]
-) -> FloatArray:
-    """Compute the rows that a network takes, features and then what the ear says; see `Checkpoint.features`."""
-    rows = frontend(frames)
-    if ear is None:
-        return rows
-    heard = ear.hear(frames, [memory for memory in memories if memory is not None])
-    return np.concatenate([rows, heard], axis=1)
-
-
-def bundled_checkpoint_path(name: str = BUNDLED[0]) -> Path:
-    """Return the path of a checkpoint that moodring ships, one of `BUNDLED`."""
-    return Path(str(files("model") / "weights" / f"{name}.safetensors"))
 
 
 def load_checkpoint(path: str | Path | None = None) -> Checkpoint:

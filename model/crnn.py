@@ -2,79 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from model.kinds import check_kinds
-
-
-@dataclass(frozen=True)
-class CRNNParameters:
-    """Every size of the network. The defaults are the paper's best configuration (section 3.5).
-
-    Attributes
-    ----------
-    conv_filters, conv_kernel, conv_layers : int
-        Filters, and their extent over time and over features, and how many such layers follow each other.
-    fc_units, fc_layers : int
-        Units of the linear layer that is applied to every frame, per branch.
-    gru_units, gru_layers : int
-        Units per direction of the bidirectional GRU, per branch.
-    maxout_pieces : int
-        Linear pieces of the maxout output (4: the default of the library that the paper used, Keras 1).
-    dropout : float
-        Share of activations that training drops after the convolution, the linear and the recurrent layers.
-    branches : int
-        2: one for valence and one for arousal; 1: one for both (the paper's CRNN_NB).
-    """
-
-    conv_filters: int = 8
-    conv_kernel: int = 3
-    conv_layers: int = 1
-    fc_units: int = 8
-    fc_layers: int = 1
-    gru_units: int = 8
-    gru_layers: int = 1
-    maxout_pieces: int = 4
-    dropout: float = 0.25
-    branches: int = 2
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that are not positive or absurdly large.
-
-        Raises
-        ------
-        ValueError
-            If a size is out of its range.
-        """
-        check_kinds(self)
-        limits = {
-            "conv_filters": 512,
-            "conv_kernel": 15,
-            "conv_layers": 8,
-            "fc_units": 4096,
-            "fc_layers": 8,
-            "gru_units": 2048,
-            "gru_layers": 8,
-            "maxout_pieces": 64,
-            "branches": 2,
-        }
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if not 1 <= value <= limit:
-                raise ValueError(f"{name} must be a whole number from 1 to {limit}, not {value!r}")
-        if self.conv_kernel % 2 == 0:
-            raise ValueError(f"conv_kernel must be odd, not {self.conv_kernel}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the parameters as a JSON object."""
-        return asdict(self)
+from model.network_parameters import CRNNParameters as CRNNParameters
 
 
 class MemberLinear(nn.Module):

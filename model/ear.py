@@ -15,13 +15,12 @@ distilled
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from model.features import FloatArray, mean_square, periodic_hann, power_spectrum
 
@@ -104,7 +103,7 @@ class EarMemory:
     def __init__(self, shape: EarShape) -> None:
         self._powers: deque[float] = deque(maxlen=LEVEL_SPAN)
         self._spectrograms: deque[FloatArray] = deque(maxlen=shape.context)
-        self._pooled: deque[Tensor] = deque(maxlen=shape.span - 1)
+        self._pooled: deque[FloatArray] = deque(maxlen=shape.span - 1)
 
     def remove_gain(self, energies: FloatArray, power: float) -> FloatArray:
         """Bring a frame's mel energies to the usual level, and take their logarithm.
@@ -135,21 +134,23 @@ class EarMemory:
         self._spectrograms.extend(spectrograms)
         return whole
 
-    def with_span(self, pooled: Tensor) -> Tensor:
+    def with_span(self, pooled: FloatArray) -> FloatArray:
         """Return the last `span` frames' pooled columns up to each new frame, shape (n, span, …), and remember them."""
         span = (self._pooled.maxlen or 0) + 1
         if not self._pooled:
             self._pooled.extend([pooled[0]] * (span - 1))
-        whole = torch.cat([torch.stack(list(self._pooled)), pooled]) if span > 1 else pooled
+        whole = np.concatenate([np.stack(list(self._pooled)), pooled]) if span > 1 else pooled
         self._pooled.extend(pooled)
-        return whole.unfold(0, span, 1).movedim(-1, 1)
+        return np.moveaxis(np.lib.stride_tricks.sliding_window_view(whole, span, axis=0), -1, 1)
 
 
-class Ear(nn.Module):
+class Ear(ABC):
     """What every kind of ear has in common; a kind says how it convolves and reads out.
 
-    Parameters
+    Attributes
     ----------
+    kind : str
+        Its name in a checkpoint.
     frontend : EarFrontend
         From samples to spectrograms.
     shape : EarShape
@@ -157,29 +158,25 @@ class Ear(nn.Module):
     """
 
     kind: str
-
-    def __init__(self, frontend: EarFrontend, shape: EarShape) -> None:
-        super().__init__()
-        self.frontend = frontend
-        self.shape = shape
+    frontend: EarFrontend
+    shape: EarShape
 
     def memory(self) -> EarMemory:
         """Return an empty memory, for a stream's beginning."""
         return EarMemory(self.shape)
 
-    def convolve(self, spectrograms: Tensor) -> Tensor:
+    @abstractmethod
+    def convolved(self, spectrograms: FloatArray) -> FloatArray:
         """Look at spectrograms, shape (batch, context + n, COLUMNS, MEL_BANDS); return shape (batch, n, columns)."""
-        raise NotImplementedError
 
-    def read_out(self, pooled: Tensor) -> Tensor:
+    @abstractmethod
+    def said_of(self, pooled: FloatArray) -> FloatArray:
         """Turn what was convolved, shape (batch, span, columns), into what the ear says, shape (batch, outputs)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def digest(self) -> bytes:
         """Identify the ear: different for ears that say different things."""
-        raise NotImplementedError
 
-    @torch.inference_mode()
     def hear(self, frames: FloatArray, memories: Sequence[EarMemory]) -> FloatArray:
         """Hear frames of one or more streams.
 
@@ -209,7 +206,6 @@ class Ear(nn.Module):
             said[np.concatenate(chosen)] = heard.reshape(-1, self.shape.outputs)
         return said
 
-    @torch.inference_mode()
     def hear_spectrograms(self, spectrograms: FloatArray, memories: Sequence[EarMemory]) -> FloatArray:
         """Hear frames whose gain is removed already, as many of each stream.
 
@@ -225,7 +221,6 @@ class Ear(nn.Module):
         ndarray of float32, shape (streams, n, outputs)
         """
         looked_at = [memory.with_context(part) for memory, part in zip(memories, spectrograms, strict=True)]
-        pooled = self.convolve(torch.from_numpy(np.stack(looked_at)))
+        pooled = self.convolved(np.stack(looked_at))
         spans = [memory.with_span(part) for memory, part in zip(memories, pooled, strict=True)]
-        said: FloatArray = self.read_out(torch.cat(spans)).reshape(*spectrograms.shape[:2], -1).numpy()
-        return said
+        return self.said_of(np.concatenate(spans)).reshape(*spectrograms.shape[:2], -1)

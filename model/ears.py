@@ -14,12 +14,13 @@ from model.ear import COLUMNS, MEL_BANDS, Ear, EarFrontend, EarShape
 from model.errors import shown
 from model.musicnn import MusicnnEar
 from model.tensor_checks import check_tensors, checked_filterbank
+from model.torch_ear import TorchEar
 
 _MEL_FILTERBANK = "mel_filterbank"
 _NETWORK = "network."
 
 
-class DistilledListener(Ear):
+class DistilledListener(TorchEar):
     """The ear of the bundled default: each frame by itself.
 
     Parameters
@@ -45,12 +46,12 @@ class DistilledListener(Ear):
         self.network = network.eval()
 
     def convolve(self, spectrograms: Tensor) -> Tensor:
-        """Hear each frame; see `Ear.convolve`."""
+        """Hear each frame; see `TorchEar.convolve`."""
         heard: Tensor = self.network(spectrograms.flatten(end_dim=1))
         return heard.reshape(*spectrograms.shape[:2], -1)
 
     def read_out(self, pooled: Tensor) -> Tensor:
-        """Return what was heard of the only frame; see `Ear.read_out`."""
+        """Return what was heard of the only frame; see `TorchEar.read_out`."""
         return pooled[:, 0]
 
     def digest(self) -> bytes:
@@ -77,7 +78,7 @@ def ear_tensors(ear: Ear) -> dict[str, Tensor]:
     return tensors
 
 
-def build_ear(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ear:
+def build_ear(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> TorchEar:
     """Make the ear that `ear_to_json` and `ear_tensors` describe.
 
     Raises

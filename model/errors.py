@@ -1,4 +1,4 @@
-"""The one exception type that the command line turns into one line and a non-zero exit status."""
+"""The exception types that the command line turns into one line and a non-zero exit status."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import reprlib
 
 class MoodringError(Exception):
     """Something the user can mend; the message names the input and the way out, in one line."""
+
+
+class CheckpointError(MoodringError):
+    """A file is not a model that this version can use."""
 
 
 LONGEST_SHOWN = 60

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.ear import COLUMNS, MEL_BANDS, Ear, EarFrontend, EarShape
+from model.ear import COLUMNS, MEL_BANDS, EarFrontend, EarShape
 from model.errors import MoodringError, shown
 from model.tensorflow_checkpoint import read_tensors
+from model.torch_ear import TorchEar
 
 NETWORKS = ("MSD_musicnn", "MTT_musicnn")
 """Trained on the Million Song Dataset and on MagnaTagATune."""
@@ -47,7 +48,7 @@ class MusicnnError(MoodringError):
     """The package musicnn is missing or not the one that is needed."""
 
 
-class MusicnnEar(Ear):
+class MusicnnEar(TorchEar):
     """The ear of the large model.
 
     Parameters
@@ -75,7 +76,7 @@ class MusicnnEar(Ear):
         self._tagger_of = [_load(name) for name in networks]
 
     def convolve(self, spectrograms: Tensor) -> Tensor:
-        """Convolve, and pool the columns of each frame; see `Ear.convolve`.
+        """Convolve, and pool the columns of each frame; see `TorchEar.convolve`.
 
         Returns
         -------
@@ -96,7 +97,7 @@ class MusicnnEar(Ear):
         return torch.cat(parts, dim=1)
 
     def read_out(self, pooled: Tensor) -> Tensor:
-        """Pool over the span and run the dense layers; see `Ear.read_out`."""
+        """Pool over the span and run the dense layers; see `TorchEar.read_out`."""
         said = []
         for i, tagger in enumerate(self._tagger_of):
             of_network = pooled[..., 2 * i * _CHANNELS : 2 * (i + 1) * _CHANNELS]

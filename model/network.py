@@ -2,116 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from model.crnn import CRNN, CRNNParameters
-from model.errors import shown
+from model.crnn import CRNN
 from model.features import FeatureParameters
 from model.harmony import Harmony
-from model.kinds import check_kinds
+from model.network_parameters import NetworkParameters as NetworkParameters
+from model.readout import readout
 from model.summary import SpreadPath, Standardisation, SummaryPath, statistics_of
 
 _SMALLEST_INPUT_STD = 1e-3
 _SMALLEST_STATISTIC_STD = 1e-2
-
-
-@dataclass(frozen=True)
-class NetworkParameters:
-    """Which inputs the network takes and how many frames it hears.
-
-    Attributes
-    ----------
-    window : int
-        Frames that the CRNN hears at once when it tracks.
-    memory : int
-        Frames that the summary remembers harmony and the ear's columns of, at least `window`; 0 for no more than the
-        window. Log-mel energies of a minute would tell it the recording, which it would learn by heart.
-    columns : tuple of str
-        Groups of columns that the CRNN takes: ``logmel_mean``, ``logmel_std``, ``harmony``; harmony comes last.
-    ear_columns : int
-        Columns that an ear (`model.ear`) adds behind the frontend's; only the summary takes them.
-    remove_level : bool
-        Subtract the window's mean log-mel level, so that gain does not matter (a microphone's is arbitrary).
-    dynamic_range : float
-        dB below the window's loudest band at which the log-mel means are cut off: what a noise floor would hide.
-    split_planes : bool
-        Show the convolution the log-mel groups one behind the other, as the planes of a picture, and let harmony go
-        past it: neighbours in its columns are no neighbours in pitch. Otherwise all columns are one plane, as in
-        the paper.
-    members : int
-        Networks with weights of their own whose estimates are averaged; they run as one, at little more cost.
-    summary_units : int or None
-        Hidden units of the path from the inputs' statistics (`model.summary.SummaryPath`); 0 for a linear one, None
-        for none.
-    spread_units : int
-        Hidden units of the path that gives the standard deviations (`model.summary.SpreadPath`); 0 for none.
-    crnn_dropout : float
-        Share of the windows in training for which the CRNN is left out, so that the summary learns to do without it
-        (stochastic depth, Huang et al. 2016).
-    crnn : CRNNParameters
-        Sizes of the CRNN.
-    """
-
-    window: int = 20
-    memory: int = 0
-    columns: tuple[str, ...] = ("logmel_mean", "logmel_std", "harmony")
-    ear_columns: int = 0
-    remove_level: bool = True
-    dynamic_range: float = 80.0
-    split_planes: bool = False
-    members: int = 1
-    summary_units: int | None = None
-    spread_units: int = 0
-    crnn_dropout: float = 0.0
-    crnn: CRNNParameters = field(default_factory=CRNNParameters)
-
-    def __post_init__(self) -> None:
-        """Refuse a window or columns that no network can take.
-
-        Raises
-        ------
-        ValueError
-            If a value is of the wrong kind or out of its range, or columns or paths do not go together.
-        """
-        check_kinds(self)
-        if not 0 < self.dynamic_range <= 1000:
-            raise ValueError(f"dynamic_range must be between 0 and 1000 dB, not {self.dynamic_range}")
-        if not 2 <= self.window <= 600:
-            raise ValueError(f"window must be from 2 to 600 frames, not {self.window}")
-        if self.memory and not self.window <= self.memory <= 2400:
-            raise ValueError(f"memory must be from the window's {self.window} to 2400 frames, not {self.memory}")
-        for name, smallest, limit in (("members", 1, 16), ("ear_columns", 0, 4096), ("spread_units", 0, 1024)):
-            value = getattr(self, name)
-            if not smallest <= value <= limit:
-                raise ValueError(f"{name} must be a whole number from {smallest} to {limit}, not {value!r}")
-        if self.summary_units is not None and not 0 <= self.summary_units <= 1024:
-            raise ValueError(f"summary_units must be from 0 to 1024, not {self.summary_units}")
-        if self.summary_units is None and (self.memory or self.ear_columns or self.spread_units):
-            raise ValueError("memory, ear_columns and spread_units need a summary: set summary_units")
-        if not 0 <= self.crnn_dropout < 1 or (self.crnn_dropout and self.summary_units is None):
-            raise ValueError(f"crnn_dropout must be from 0 to below 1, and needs a summary, not {self.crnn_dropout}")
-        known = ("logmel_mean", "logmel_std", "harmony")
-        if not self.columns or any(c not in known for c in self.columns) or len(set(self.columns)) < len(self.columns):
-            raise ValueError(f"columns must be some of {', '.join(known)}, not {shown(', '.join(self.columns))}")
-        if "harmony" in self.columns[:-1]:
-            raise ValueError(f"harmony comes last, unlike in {self.columns}")
-        if self.split_planes and self.columns[0] == "harmony":
-            raise ValueError("with split_planes, harmony comes not alone")
-        if self.memory and not self.ear_columns and "harmony" not in self.columns:
-            raise ValueError("memory needs harmony or ear_columns: nothing else is remembered")
-
-    @property
-    def history(self) -> int:
-        """Frames that the whole network looks back over."""
-        return max(self.window, self.memory)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the parameters as a JSON object."""
-        return asdict(self)
 
 
 class EmotionNetwork(nn.Module):
@@ -241,9 +143,7 @@ class EmotionNetwork(nn.Module):
     def estimate(self, features: Tensor, lag: int = 0) -> tuple[Tensor, Tensor | None]:
         """Estimate the frame `lag` frames before the newest one.
 
-        At lag 0 the value is the mean over the window's outputs, because the newest frame is where a bidirectional
-        recurrence knows least. At a lag it is the mean over the outputs that lie evenly around that frame, in a window
-        that ends as soon as that frame is in its middle; the summary hears all that has been heard.
+        The value is the mean over the outputs that `model.readout` says; the summary hears all that has been heard.
 
         Parameters
         ----------
@@ -262,14 +162,10 @@ class EmotionNetwork(nn.Module):
         newest = self._newest(features)
         statistics = self._statistics(features, newest) if self.summary is not None else None
         stds = self.spread(statistics) if self.spread is not None else None
-        unheard = max(0, lag - self.network_parameters.window // 2)
+        unheard, described = readout(features.shape[1], self.network_parameters.window, lag)
         described_window = self._newest(features[:, : features.shape[1] - unheard]) if unheard else newest
         outputs = self._members_of(described_window, statistics).mean(dim=2)
-        if lag == 0:
-            return outputs.mean(dim=1), stds
-        described = outputs.shape[1] - 1 - (lag - unheard)
-        reach = min(lag - unheard, described)
-        return outputs[:, described - reach : described + reach + 1].mean(dim=1), stds
+        return outputs[:, described].mean(dim=1), stds
 
     def _window(self, features: Tensor) -> Tensor:
         return features[:, -self.network_parameters.window :]

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.crnn import CRNNParameters
-from model.ear import FRAME_LENGTH, SAMPLE_RATE, Ear
+from model.ear import Ear
 from model.ears import build_ear, ear_tensors, ear_to_json
-from model.features import FeatureParameters, Frontend
-from model.network import EmotionNetwork, NetworkParameters
+from model.features import Frontend
+from model.network import EmotionNetwork
+from model.network_parameters import check_ear_fits, parameters_from_json
 from model.tensor_checks import check_cost, check_tensors, checked_filterbank
 
 _MEL_FILTERBANK = "frontend.mel_filterbank"
@@ -54,11 +54,7 @@ def build_parts(
     ArithmeticError, AttributeError, KeyError, RuntimeError, TypeError, ValueError
         If the metadata are of other kinds, or the parts do not fit together.
     """
-    features = FeatureParameters(**metadata["features"])
-    described = dict(metadata["network"])
-    described["columns"] = tuple(described["columns"])
-    described["crnn"] = CRNNParameters(**described["crnn"])
-    parameters = NetworkParameters(**described)
+    features, parameters = parameters_from_json(metadata)
     with torch.device("meta"):
         outline = EmotionNetwork(features, parameters)
     check_cost(outline)
@@ -70,10 +66,7 @@ def build_parts(
     if metadata.get("ear") is not None:
         of_ear = {key[len(_EAR) :]: value for key, value in tensors.items() if key.startswith(_EAR)}
         ear = build_ear(metadata["ear"], of_ear)
-        if (features.sample_rate, features.frame_length) != (SAMPLE_RATE, FRAME_LENGTH):
-            raise ValueError(f"its ear needs frames of {FRAME_LENGTH} samples at {SAMPLE_RATE} Hz")
-    if parameters.ear_columns != (0 if ear is None else ear.shape.outputs):
-        raise ValueError("the network takes another number of columns than its ear gives")
+    check_ear_fits(features, parameters, None if ear is None else ear.shape.outputs)
     network = EmotionNetwork(features, parameters)
     network.load_state_dict(weights)
     network.eval()

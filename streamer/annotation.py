@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from model.checkpoint import Checkpoint
+from model.estimator import Estimator
 from streamer.audio_file import AudioFile
 from streamer.framer import Framer
 from streamer.interruption import Interrupted, Interruption
@@ -26,7 +26,7 @@ class Annotation:
     ----------
     files : sequence of str
         Their paths.
-    checkpoint : Checkpoint
+    checkpoint : Estimator
         The model.
     lag : float
         Seconds to look back.
@@ -44,7 +44,7 @@ class Annotation:
     def __init__(
         self,
         files: Sequence[str],
-        checkpoint: Checkpoint,
+        checkpoint: Estimator,
         lag: float,
         interrupted: Interruption,
         on_progress: Callable[[str, int], None],

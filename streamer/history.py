@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.checkpoint import Checkpoint
 from model.ear import EarMemory
+from model.estimator import Estimator
 from model.features import FloatArray
 from streamer.framer import Frame
 from streamer.messages import Estimate, EstimateState, Mood
@@ -76,13 +76,13 @@ class StreamHistory:
     ----------
     stream : str
         The stream's name.
-    checkpoint : Checkpoint
+    checkpoint : Estimator
         The model that will estimate it.
     lag : int
         Frames to look back from the newest one.
     """
 
-    def __init__(self, stream: str, checkpoint: Checkpoint, lag: int = 0) -> None:
+    def __init__(self, stream: str, checkpoint: Estimator, lag: int = 0) -> None:
         self.stream = stream
         self._checkpoint = checkpoint
         self._lag = lag

@@ -7,22 +7,22 @@ last such line is of a file that was not done, and is cut off. The lock on it go
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from model.checkpoint import Checkpoint
-from streamer.table import Row, TableError
+from model.estimator import Estimator
+from streamer.table import Row, TableError, printable_name
 
 if sys.platform != "win32":
     import fcntl
@@ -31,8 +31,8 @@ _MAGIC = b"moodring rows 1 "
 _ROWS_PER_READ = 1000
 _LONGEST_LINE = 1 << 20
 """Bytes of a line; a damaged file may have none that ends."""
-_LIBRARIES = ("moodring", "numpy", "soundfile", "soxr", "torch")
-"""Packages on whose versions the rows depend."""
+_LIBRARIES = ("moodring", "numpy", "soundfile", "soxr")
+"""Packages on whose versions the rows depend, beside the one that computes the network."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ def identify(file: str) -> Identity | None:
     return Identity(status.st_size, status.st_mtime_ns)
 
 
-def settings_of(checkpoint: Checkpoint, lag: int) -> dict[str, str]:
+def settings_of(checkpoint: Estimator, lag: int) -> dict[str, str]:
     """Name what rows depend on beside the audio.
 
     Parameters
     ----------
-    checkpoint : Checkpoint
+    checkpoint : Estimator
         The model.
     lag : int
         Frames to look back.
@@ -81,16 +81,19 @@ def settings_of(checkpoint: Checkpoint, lag: int) -> dict[str, str]:
     dict of str to str
         The model's digest (of everything that it computes with), the lag, and the versions of the packages in use.
     """
-    digest = hashlib.sha256()
-    for description in (checkpoint.frontend.parameters.to_json(), checkpoint.network.network_parameters.to_json()):
-        digest.update(json.dumps(description, sort_keys=True).encode())
-    for bank in (checkpoint.frontend.mel_filterbank, checkpoint.frontend.chroma_filterbank):
-        digest.update(bank.tobytes())
-    for name, tensor in sorted(checkpoint.network.state_dict().items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    if checkpoint.ear is not None:
-        digest.update(checkpoint.ear.digest())
-    return {"model": digest.hexdigest(), "lag": str(lag)} | {name: version(name) for name in _LIBRARIES}
+    libraries = (*_LIBRARIES, checkpoint.runtime)
+    return {"model": checkpoint.digest(), "lag": str(lag)} | {name: version(name) for name in libraries}
+
+
+def encode_rows(rows: Iterable[Row]) -> bytes:
+    """Return rows, as `row_of` makes them, without their file: a line of JSON each."""
+    return b"".join(json.dumps(row[1:], allow_nan=False).encode() + b"\n" for row in rows)
+
+
+def decode_rows(file: str, lines: Iterable[bytes]) -> list[Row]:
+    """Return the rows of a file that `encode_rows` made lines of."""
+    name = printable_name(file)
+    return [(name, *json.loads(line)) for line in lines]
 
 
 class KeptRows:
@@ -194,8 +197,18 @@ class KeptRows:
         TableError
             If the disk is full.
         """
-        self._rows += len(rows)
-        self._append(b"".join(json.dumps(row[1:], allow_nan=False).encode() + b"\n" for row in rows))
+        self.write_encoded(encode_rows(rows))
+
+    def write_encoded(self, lines: bytes) -> None:
+        """Append rows of the file at hand, as `encode_rows` makes them.
+
+        Raises
+        ------
+        TableError
+            If the disk is full.
+        """
+        self._rows += lines.count(b"\n")
+        self._append(lines)
 
     def finish(self, file: str, identity: Identity | None, invalid: int, problem: str | None) -> None:
         """Keep the rows since the last call for good, also if the power fails.
@@ -236,12 +249,11 @@ class KeptRows:
             One for which `finish` was called, by this run or before.
         """
         kept = self._files[file]
-        name = file.encode(errors="backslashreplace").decode()  # as `row_of` has it
         with open(os.dup(self._descriptor), "rb") as lines:
             lines.seek(kept.start)
             remaining = kept.rows
             while remaining:
-                some = [(name, *json.loads(line)) for line in islice(lines, min(remaining, _ROWS_PER_READ))]
+                some = decode_rows(file, islice(lines, min(remaining, _ROWS_PER_READ)))
                 remaining -= len(some)
                 yield some
 

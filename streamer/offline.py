@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from model.checkpoint import Checkpoint
+from model.estimator import Estimator
 from streamer.framer import Frame, Framer, frames_of
 from streamer.history import StreamHistory
 from streamer.messages import Estimate
@@ -13,7 +13,7 @@ from streamer.source import Source, SourceError
 from streamer.tracker import LARGEST_BATCH, track_batch
 
 
-def track(source: Source, framer: Framer, checkpoint: Checkpoint, stream: str, lag: float = 0.0) -> Iterator[Estimate]:
+def track(source: Source, framer: Framer, checkpoint: Estimator, stream: str, lag: float = 0.0) -> Iterator[Estimate]:
     """Estimate every frame of a source.
 
     Parameters
@@ -22,7 +22,7 @@ def track(source: Source, framer: Framer, checkpoint: Checkpoint, stream: str, l
         What to read.
     framer : Framer
         For the source's sample rate; its `invalid` tells afterwards how many samples were not finite.
-    checkpoint : Checkpoint
+    checkpoint : Estimator
         The model.
     stream : str
         The name that the estimates carry.

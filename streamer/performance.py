@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import click
 
-from model.checkpoint import Checkpoint
+from model.estimator import Estimator
 from streamer.display import Display
 from streamer.interruption import Interruption, interruption, terminal_is_gone
 from streamer.live import LiveStream
@@ -64,7 +64,7 @@ class _Outlet:
 def perform(
     source: Source,
     stream: str,
-    checkpoint: Checkpoint,
+    checkpoint: Estimator,
     publisher: Publisher,
     display: Display,
     lag: float,
@@ -81,7 +81,7 @@ def perform(
         What to hear.
     stream : str
         The stream's name.
-    checkpoint : Checkpoint
+    checkpoint : Estimator
         The model.
     publisher : Publisher
         Where to publish; closed at the end.

@@ -8,10 +8,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
-from model.checkpoint import Checkpoint
 from model.errors import MoodringError
+from model.estimator import Estimator
 from model.features import FloatArray, loudness
 from streamer.framer import Frame
 from streamer.history import StreamHistory
@@ -30,12 +29,12 @@ class TrackerError(MoodringError):
     """The tracker cannot go on, or a stream cannot be added."""
 
 
-def track_batch(checkpoint: Checkpoint, frames: Sequence[tuple[StreamHistory, Frame]], lag: int = 0) -> list[Estimate]:
+def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Frame]], lag: int = 0) -> list[Estimate]:
     """Estimate frames of one or more streams at once.
 
     Parameters
     ----------
-    checkpoint : Checkpoint
+    checkpoint : Estimator
         The model.
     frames : sequence of (StreamHistory, Frame)
         New frames; those of one stream in their order.
@@ -91,7 +90,7 @@ class Tracker:
 
     Parameters
     ----------
-    checkpoint : Checkpoint
+    checkpoint : Estimator
         The model.
     publish : callable
         Takes each estimate, in the worker's thread.
@@ -108,13 +107,12 @@ class Tracker:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Estimator,
         publish: Callable[[Estimate], None],
         lag: float = 0.0,
         on_batch: Callable[[Sequence[str], float], None] | None = None,
     ) -> None:
-        # a second thread makes the tail of the latency ten times longer
-        torch.set_num_threads(1)
+        checkpoint.use_one_thread()
         self._checkpoint = checkpoint
         self._publish = publish
         self._on_batch = on_batch
@@ -245,7 +243,7 @@ class Tracker:
             raise TrackerError("the tracker was closed")
 
     def _warm_up(self) -> None:
-        # the first run of each torch operation takes many times as long as the later ones
+        # the first run of each operation takes many times as long as the later ones
         parameters = self._checkpoint.frontend.parameters
         frames = max(self._checkpoint.window, self._lag + 1)
         silence = np.zeros((1, parameters.frame_length), dtype=np.float32)

@@ -87,7 +87,7 @@ def train(
       moodring train --data DEAM -o crnn.safetensors --system crnn --sequence-length 20
       moodring train --data DEAM -o best.safetensors --config best.toml --resume
     """
-    from model.checkpoint import validate_model_name
+    from model.network_parameters import validate_model_name
 
     name = validate_model_name(name or output.stem)  # now, and not when the training is done
     of_live = {

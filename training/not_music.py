@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.checkpoint import feature_rows
 from model.ear import Ear
+from model.estimator import feature_rows
 from model.features import FeatureParameters, FloatArray, Frontend
 from training.clips import DEVELOPMENT, Clip, StaticLabels
 from training.room_noise import babble, pink

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from model.distilled_ear import DistilledEar, DistilledEarParameters
-from model.ear import FFT_WINDOW, FRAME_LENGTH, MEL_BANDS, Ear, EarFrontend, EarShape
+from model.ear import FFT_WINDOW, FRAME_LENGTH, MEL_BANDS, EarFrontend, EarShape
 from model.ears import DistilledListener
+from model.torch_ear import TorchEar
 
 TINY = DistilledEarParameters(filters=(2, 3), spectrum_filters=4, outputs=3)
 
@@ -28,7 +29,7 @@ def tiny_ear(seed: int = 0) -> DistilledListener:
     return DistilledListener(plain_frontend(), network)
 
 
-class RememberingEar(Ear):
+class RememberingEar(TorchEar):
     """Looks two frames back and pools over three, as musicnn does over more, at no cost."""
 
     kind = "remembering"
@@ -46,6 +47,9 @@ class RememberingEar(Ear):
     def read_out(self, pooled: torch.Tensor) -> torch.Tensor:
         assert pooled.shape[1] == 3
         return torch.tanh(pooled.amax(dim=1) + torch.arange(3.0) @ pooled)
+
+    def digest(self) -> bytes:
+        return self.weights.numpy().tobytes()
 
 
 def sounds(frames: int, seed: int = 0) -> np.ndarray:
