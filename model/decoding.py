@@ -6,7 +6,7 @@ it decodes silence for a year of audio.
 
 from __future__ import annotations
 
-_MOST_FRAMES_PER_BYTE = {"FLAC": 8192, "OGG": 8192, "CAF": 8192, "MP3": 64}
+_MOST_FRAMES_PER_BYTE = {"FLAC": 8192, "OGG": 8192, "CAF": 8192, "MP3": 64, "FFMPEG": 8192}
 """Of formats that compress silence: a FLAC frame of 65535 samples takes 11 bytes at least (RFC 9639, section 9), an
 Opus packet of 5760 samples two with its place in the table (RFC 6716, section 3.1), a layer III frame of 576 24."""
 _MOST_FRAMES_PER_BYTE_ELSEWHERE = 16
@@ -20,7 +20,7 @@ def most_frames(container: str, size: int) -> int:
     Parameters
     ----------
     container : str
-        As libsndfile calls it, such as ``WAV``.
+        As libsndfile calls it, such as ``WAV``; ``FFMPEG`` for whatever PyAV reads.
     size : int
         Bytes of the file.
 

@@ -14,7 +14,7 @@ from streamer.source import Block, SourceError, validate_format
 EXTENSIONS = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
 )
-"""File name endings that a folder is searched for."""
+"""File name endings of what libsndfile reads."""
 
 _VALUES_PER_BLOCK = 1 << 15
 _TOLERATED_DEFICIT = 0.1
@@ -26,6 +26,38 @@ class _ForwardReader(soundfile.SoundFile):  # type: ignore[misc]
 
     def seekable(self) -> bool:
         return False
+
+
+def validate_file(path: Path, name: str) -> None:
+    """Refuse what is no file with something in it.
+
+    Parameters
+    ----------
+    path : Path
+        Where it should be.
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    SourceError
+        If there is none, it cannot be opened, is no regular file, or is empty.
+    """
+    # not Path's own questions: they raise where a folder above may not be entered
+    if os.path.isdir(path):
+        raise SourceError(f"{name} is a folder, not an audio file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise SourceError(f'{name} is not a regular file; pipe raw PCM into "moodring stream -" instead')
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise SourceError(f"{name} is empty")
+    except FileNotFoundError as error:
+        raise SourceError(f"there is no file {name}") from error
+    except ValueError as error:  # a null character in the name
+        raise SourceError(f"{name.encode('unicode_escape').decode()} is not the name of a file") from error
+    except OSError as error:
+        raise SourceError(f"cannot read {name}: {error.strerror or error}") from error
 
 
 class AudioFile:
@@ -54,20 +86,9 @@ class AudioFile:
         self.path = Path(path)
         self.name = f'"{path}"'
         self._closed = False
-        # not Path's own questions: they raise where a folder above may not be entered
-        if os.path.isdir(self.path):
-            raise SourceError(f"{self.name} is a folder, not an audio file")
-        if os.path.exists(self.path) and not os.path.isfile(self.path):
-            raise SourceError(f'{self.name} is not a regular file; pipe raw PCM into "moodring stream -" instead')
+        validate_file(self.path, self.name)
         try:
-            with self.path.open("rb") as file:
-                if not file.read(1):
-                    raise SourceError(f"{self.name} is empty")
             self._file = _ForwardReader(os.fsencode(self.path))
-        except FileNotFoundError as error:
-            raise SourceError(f"there is no file {self.name}") from error
-        except ValueError as error:  # a null character in the name
-            raise SourceError(f"{self.name.encode('unicode_escape').decode()} is not the name of a file") from error
         except OSError as error:
             raise SourceError(f"cannot read {self.name}: {error.strerror or error}") from error
         except (soundfile.LibsndfileError, TypeError) as error:

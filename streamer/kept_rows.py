@@ -33,6 +33,7 @@ _LONGEST_LINE = 1 << 20
 """Bytes of a line; a damaged file may have none that ends."""
 _LIBRARIES = ("moodring", "numpy", "soundfile", "soxr")
 """Packages on whose versions the rows depend, beside the one that computes the network."""
+_OPTIONAL_LIBRARY = "av"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def settings_of(checkpoint: Estimator, lag: int) -> dict[str, str]:
     dict of str to str
         The model's digest (of everything that it computes with), the lag, and the versions of the packages in use.
     """
-    libraries = (*_LIBRARIES, checkpoint.runtime)
+    decoders = [_OPTIONAL_LIBRARY] if find_spec(_OPTIONAL_LIBRARY) else []
+    libraries = (*_LIBRARIES, *decoders, checkpoint.runtime)
     return {"model": checkpoint.digest(), "lag": str(lag)} | {name: version(name) for name in libraries}
 
 

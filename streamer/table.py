@@ -45,6 +45,11 @@ class TableError(MoodringError):
     """A table cannot be written; the message names the file."""
 
 
+def printable_name(file: str) -> str:
+    """Return what the column ``file`` says of a path: it may hold bytes that are no text, which a table cannot."""
+    return file.encode(errors="backslashreplace").decode()
+
+
 def row_of(file: str, estimate: Estimate) -> Row:
     """Make the row of an estimate.
 
@@ -62,8 +67,7 @@ def row_of(file: str, estimate: Estimate) -> Row:
     """
     values = [getattr(estimate, name) for name in COLUMNS[1:]]
     return (
-        # a name may hold bytes that are no text, which a table in UTF-8 cannot
-        file.encode(errors="backslashreplace").decode(),
+        printable_name(file),
         *(
             value if value is None or name not in _DECIMALS else round(value, _DECIMALS[name])
             for name, value in zip(COLUMNS[1:], values, strict=True)

@@ -34,16 +34,17 @@ def stream(live: LiveOptions, file: str, fast: bool, sample_rate: int, channels:
     \b
     Examples:
       moodring stream song.mp3
+      moodring stream film.mkv               needs: pip install "moodring[formats]"
       moodring stream song.flac --fast --json | jq .valence
       ffmpeg -i http://example.org/radio -f s16le -ac 2 -ar 44100 - | moodring stream - --stream radio
       arecord -f S16_LE -r 48000 -c 1 | moodring stream - --sample-rate 48000 --channels 1
     """
-    from streamer.audio_file import AudioFile
     from streamer.commands.live import run_live
+    from streamer.opening import open_file
     from streamer.pipe import Pipe
 
     if file == "-":
         run_live(live, lambda: Pipe(sys.stdin.buffer, sample_rate, channels, sample_format), "pipe", not fast)
     else:
-        source = AudioFile(file)
+        source = open_file(file)
         run_live(live, lambda: source, Path(file).stem, not fast)
