@@ -39,6 +39,7 @@ _COMMANDS = {
     "watch": _Entry("streamer.commands.watch:watch", "Subscribe to a publisher and show what it sends."),
     "devices": _Entry("streamer.commands.devices:devices", "List the devices that can be listened to."),
     "serve": _Entry("streamer.commands.serve:serve", "Track several streams as a service, from a configuration."),
+    "hub": _Entry("streamer.commands.hub:hub", "Bring many trackers, on many machines, to one endpoint."),
     "keygen": _Entry("streamer.commands.keygen:keygen", "Make a key pair for a publisher or a subscriber."),
     "train": _Entry("training.commands:train", "Train a model from labelled music."),
     "evaluate": _Entry("training.commands:evaluate", "Measure a model on labelled music."),

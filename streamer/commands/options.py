@@ -123,7 +123,8 @@ def _client_keys(key: Path | None, server_public_key: Path | None) -> ClientKeys
     return ClientKeys.load(key, server_public_key)
 
 
-def _server_keys(server_key: Path | None, allow_clients: Path | None) -> ServerKeys | None:
+def server_keys(server_key: Path | None, allow_clients: Path | None) -> ServerKeys | None:
+    """Read the keys that ``--server-key`` and ``--allow-clients`` name; None without them."""
     if server_key is None:
         if allow_clients is not None:
             raise click.UsageError("--allow-clients needs --server-key FILE, the publisher's own secret key.")
@@ -138,7 +139,7 @@ def live_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapper(server_key: Path | None, allow_clients: Path | None, **arguments: Any) -> None:
-        arguments["keys"] = _server_keys(server_key, allow_clients)
+        arguments["keys"] = server_keys(server_key, allow_clients)
         live = LiveOptions(**{field.name: arguments.pop(field.name) for field in fields(LiveOptions)})
         command(live, **arguments)
 

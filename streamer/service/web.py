@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -35,8 +36,8 @@ _BACKLOG = 16
 _log = logging.getLogger("moodring.http")
 
 
-class StatusServer:
-    """Answers GET and HEAD, each connection in a thread of its own.
+class PageServer(ABC):
+    """Answers GET and HEAD with the pages of a derived class, each connection in a thread of its own.
 
     Where it listens on loopback, a request must name this machine in its ``Host``: a web page that makes a browser
     on this machine ask (DNS rebinding) names its own.
@@ -47,10 +48,8 @@ class StatusServer:
         An address of this machine.
     port : int
         0 for one that is free.
-    health : callable
-        Gives the state of the service.
-    metrics : Metrics
-        What ``/metrics`` shows.
+    setting : str
+        Where another address can be chosen, for the error's line.
 
     Attributes
     ----------
@@ -65,21 +64,19 @@ class StatusServer:
         If the address cannot be used.
     """
 
-    def __init__(self, host: str, port: int, health: Callable[[], Health], metrics: Metrics) -> None:
+    def __init__(self, host: str, port: int, setting: str) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
             raise MoodringError(
                 f"cannot serve HTTP at {format_address((host, port))}: {os.strerror(error.errno or 0)}; "
-                "choose another http.listen"
+                f"choose another {setting}"
             ) from error
         bound: tuple[str, int] = self._listener.getsockname()[:2]
         self.address = format_address((host, bound[1]))
         self.refused = 0
         self._on_loopback = _is_local(bound[0])
-        self._health = health
-        self._metrics = metrics
         self._slots = threading.Semaphore(MAXIMUM_REQUESTS)
         self._lock = threading.Lock()
         self._open: dict[threading.Thread, socket.socket] = {}
@@ -99,6 +96,7 @@ class StatusServer:
         for thread in (self._thread, *threads):
             thread.join(RESPONSE_DEADLINE)
 
+    @abstractmethod
     def answer(self, path: str) -> tuple[HTTPStatus, str, bytes] | None:
         """Make the page of a path.
 
@@ -112,13 +110,6 @@ class StatusServer:
         tuple of HTTPStatus, str and bytes, or None
             Status, content type and content; None if there is no such page.
         """
-        if path == "/metrics":
-            return HTTPStatus.OK, CONTENT_TYPE, self._metrics.page()
-        if path == "/healthz":
-            health = self._health()
-            status = HTTPStatus.OK if health.good else HTTPStatus.SERVICE_UNAVAILABLE
-            return status, "application/json", json.dumps(_to_json(health), indent=1).encode() + b"\n"
-        return None
 
     def accepts_host(self, host: str) -> bool:
         """Tell whether a request with this ``Host`` is meant for this server; empty: it has none."""
@@ -162,13 +153,49 @@ class StatusServer:
             self._slots.release()
 
 
+class StatusServer(PageServer):
+    """Serves ``/healthz`` and ``/metrics``.
+
+    Parameters
+    ----------
+    host : str
+        An address of this machine.
+    port : int
+        0 for one that is free.
+    health : callable
+        Gives the state of the service.
+    metrics : Metrics
+        What ``/metrics`` shows.
+
+    Raises
+    ------
+    MoodringError
+        If the address cannot be used.
+    """
+
+    def __init__(self, host: str, port: int, health: Callable[[], Health], metrics: Metrics) -> None:
+        self._health = health
+        self._metrics = metrics
+        super().__init__(host, port, "http.listen")
+
+    def answer(self, path: str) -> tuple[HTTPStatus, str, bytes] | None:
+        """Make the page of a path; see `PageServer.answer`."""
+        if path == "/metrics":
+            return HTTPStatus.OK, CONTENT_TYPE, self._metrics.page()
+        if path == "/healthz":
+            health = self._health()
+            status = HTTPStatus.OK if health.good else HTTPStatus.SERVICE_UNAVAILABLE
+            return status, "application/json", json.dumps(_to_json(health), indent=1).encode() + b"\n"
+        return None
+
+
 class _Request(BaseHTTPRequestHandler):
     """Parses a request that has been read, and makes the response."""
 
     server_version = "moodring"
     sys_version = ""
 
-    def __init__(self, header: bytes, server: StatusServer) -> None:
+    def __init__(self, header: bytes, server: PageServer) -> None:
         self._server = server
         self.rfile = io.BytesIO(header)
         self.wfile = io.BytesIO()

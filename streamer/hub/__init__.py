@@ -1,0 +1,1 @@
+"""Many trackers at one endpoint: what ``moodring hub`` runs."""

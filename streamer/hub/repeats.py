@@ -1,0 +1,96 @@
+"""Last values for late subscribers of a hub, a few at a time: a thousand streams' at once would hold live messages up.
+
+ZeroMQ sends a last value to everybody who subscribes to its topic, so what need not be sent is worth finding: a topic
+of which a live message leaves in the meantime has been answered by that, for all who have come by then.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from itertools import islice
+
+from streamer.last_values import LastValues
+from streamer.messages import ESTIMATE_TOPIC, STATUS_TOPIC
+
+REPEATED_AT_ONCE = 512
+"""Last values that may leave at once: those of 256 streams."""
+REPEATED_PER_SECOND = 4096
+"""Last values per second after those, about as many messages as a thousand streams send anyway."""
+_SLICE = 64
+"""Last values that are sent before there is time for live messages."""
+
+
+class Repeats:
+    """Keeps last values, and gives those that somebody has asked for and that no live message has answered."""
+
+    def __init__(self) -> None:
+        self._values = LastValues()
+        self._waiting: dict[bytes, list[bytes]] = {}
+        self._left = float(REPEATED_AT_ONCE)
+        self._counted = -math.inf
+
+    @property
+    def due(self) -> float:
+        """When `take` will have something, in monotonic seconds; infinite if nothing was asked for."""
+        if not self._waiting:
+            return self._values.due
+        return min(self._values.due, self._counted + max(0.0, 1 - self._left) / REPEATED_PER_SECOND)
+
+    def remember(self, stream: str, frames: list[bytes]) -> None:
+        """Keep a message that is being sent instead of the one before it.
+
+        Parameters
+        ----------
+        stream : str
+            Its stream.
+        frames : list of bytes
+            Its topic and body.
+        """
+        self._values.remember(stream, frames)
+        self._waiting.pop(frames[0], None)
+
+    def forget(self, stream: str) -> None:
+        """Drop a stream's values.
+
+        Parameters
+        ----------
+        stream : str
+            As remembered.
+        """
+        self._values.forget(stream)
+        for kind in (ESTIMATE_TOPIC, STATUS_TOPIC):
+            self._waiting.pop(f"{kind}{stream}/".encode(), None)
+
+    def ask(self, prefix: bytes) -> None:
+        """Ask for the topics of a subscription.
+
+        Parameters
+        ----------
+        prefix : bytes
+            What the topics begin with.
+        """
+        self._values.ask(prefix, time.monotonic())
+
+    def take(self, now: float) -> list[list[bytes]]:
+        """Take what is to be sent once more now.
+
+        Parameters
+        ----------
+        now : float
+            Monotonic seconds.
+
+        Returns
+        -------
+        list of list of bytes
+            A few messages; the others come next time.
+        """
+        for frames in self._values.take_due(now):
+            self._waiting[frames[0]] = frames
+        if not self._waiting:
+            return []
+        self._left = min(REPEATED_AT_ONCE, self._left + (now - self._counted) * REPEATED_PER_SECOND)
+        self._counted = now
+        topics = list(islice(self._waiting, max(0, min(_SLICE, int(self._left)))))
+        self._left -= len(topics)
+        return [self._waiting.pop(topic) for topic in topics]
