@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -88,6 +88,20 @@ class Checkpoint(Estimator):
         with torch.inference_mode():
             values, stds = self.network.estimate(torch.from_numpy(windows), lag)
         return values.numpy(), None if stds is None else stds.numpy()
+
+    def estimate_histories(
+        self, histories: Sequence[FloatArray], lag: int = 0
+    ) -> list[tuple[FloatArray, FloatArray | None]]:
+        """Estimate at once what is long enough; see `Estimator.estimate_histories`."""
+        shortest = self.network.shortest_to_pad(lag)
+        padded = [history for history in histories if len(history) >= shortest]
+        if len({len(history) for history in padded}) < 2:
+            return super().estimate_histories(histories, lag)
+        with torch.inference_mode():
+            values, stds = self.network.estimate_padded([torch.from_numpy(history) for history in padded], lag)
+        at_once = zip(values.numpy(), [None] * len(padded) if stds is None else stds.numpy(), strict=True)
+        others = iter(super().estimate_histories([h for h in histories if len(h) < shortest], lag))
+        return [next(at_once if len(history) >= shortest else others) for history in histories]
 
     def digest(self) -> str:
         """Identify parameters, filterbanks and weights; see `Estimator.digest`."""

@@ -52,6 +52,31 @@ class Estimator(ABC):
             Standard deviations; None if the network does not give them.
         """
 
+    def estimate_histories(
+        self, histories: Sequence[FloatArray], lag: int = 0
+    ) -> list[tuple[FloatArray, FloatArray | None]]:
+        """Estimate windows that need not be of the same length.
+
+        Parameters
+        ----------
+        histories : sequence of ndarray of float32, shape (frames, feature_count + ear_columns)
+            Oldest frame first, as `estimate` takes them.
+        lag : int
+            Frames to look back from the newest one.
+
+        Returns
+        -------
+        list of tuple
+            Of each: values and standard deviations, shape (2,), as `estimate_with_std` gives them.
+        """
+        results: list[tuple[FloatArray, FloatArray | None]] = [(np.empty(0, np.float32), None)] * len(histories)
+        for length in {len(history) for history in histories}:
+            members = [i for i, history in enumerate(histories) if len(history) == length]
+            values, stds = self.estimate_with_std(np.stack([histories[i] for i in members]), lag)
+            for place, i in enumerate(members):
+                results[i] = values[place], None if stds is None else stds[place]
+        return results
+
     @abstractmethod
     def digest(self) -> str:
         """Identify everything that estimates are computed with, as hexadecimal digits."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,8 @@ from model.summary import SpreadPath, Standardisation, SummaryPath, statistics_o
 
 _SMALLEST_INPUT_STD = 1e-3
 _SMALLEST_STATISTIC_STD = 1e-2
+_SILENT_DECIBELS = -1000.0
+"""Below the loudest pitch class by more than a float's smallest magnitude."""
 
 
 class EmotionNetwork(nn.Module):
@@ -166,6 +170,56 @@ class EmotionNetwork(nn.Module):
         described_window = self._newest(features[:, : features.shape[1] - unheard]) if unheard else newest
         outputs = self._members_of(described_window, statistics).mean(dim=2)
         return outputs[:, described].mean(dim=1), stds
+
+    def shortest_to_pad(self, lag: int) -> int:
+        """Return how many frames a history has at least that `estimate_padded` takes."""
+        window = self.network_parameters.window
+        return window + readout(window + lag, window, lag)[0]
+
+    def estimate_padded(self, histories: Sequence[Tensor], lag: int = 0) -> tuple[Tensor, Tensor | None]:
+        """Estimate as `estimate` does histories of several lengths, at the cost of one batch.
+
+        All of them fill the CRNN's window; so only what is remembered beyond it differs in length, and of that only
+        statistics are taken.
+
+        Parameters
+        ----------
+        histories : sequence of Tensor, shape (frames, feature_count + ear_columns)
+            Of `shortest_to_pad` frames at least.
+        lag : int
+            Frames to look back.
+
+        Returns
+        -------
+        values : Tensor, shape (batch, 2)
+        stds : Tensor, shape (batch, 2), or None
+            As those of `estimate`.
+        """
+        window = self.network_parameters.window
+        newest = self._newest(torch.stack([history[-window:] for history in histories]))
+        statistics = None
+        if self.summary is not None:
+            raw = [statistics_of(newest, self._heard)]
+            if self.network_parameters.memory:
+                raw.append(self._padded_statistics([h[-self.network_parameters.memory :] for h in histories]))
+            statistics = self.statistics_standardisation(torch.cat(raw, dim=-1))
+        stds = self.spread(statistics) if self.spread is not None else None
+        unheard, described = readout(window + lag, window, lag)
+        described_window = newest
+        if unheard:
+            described_window = self._newest(
+                torch.stack([h[len(h) - unheard - window : len(h) - unheard] for h in histories])
+            )
+        outputs = self._members_of(described_window, statistics).mean(dim=2)
+        return outputs[:, described].mean(dim=1), stds
+
+    def _padded_statistics(self, remembered: Sequence[Tensor]) -> Tensor:
+        # behind the end stands silence, which changes no frame's harmony before it
+        features = nn.utils.rnn.pad_sequence(list(remembered), batch_first=True, padding_value=_SILENT_DECIBELS)
+        counts = torch.tensor([len(history) for history in remembered])
+        heard = torch.arange(features.shape[1]) < counts[:, None]
+        inputs = self.standardisation(self._remembered_inputs(features), self._spectral)
+        return statistics_of(inputs, heard=heard)
 
     def _window(self, features: Tensor) -> Tensor:
         return features[:, -self.network_parameters.window :]

@@ -21,7 +21,7 @@ SMALLEST_STD, LARGEST_STD = 0.02, 1.0
 _USUAL_LOG_STD = -1.6
 
 
-def statistics_of(inputs: Tensor, deviations: int | None = None) -> Tensor:
+def statistics_of(inputs: Tensor, deviations: int | None = None, heard: Tensor | None = None) -> Tensor:
     """Return means over frames, and then standard deviations.
 
     Parameters
@@ -29,13 +29,20 @@ def statistics_of(inputs: Tensor, deviations: int | None = None) -> Tensor:
     inputs : Tensor, shape (batch, frames, columns)
     deviations : int, optional
         Of how many columns, from the first, to take the standard deviation; of all if not given.
+    heard : Tensor of bool, shape (batch, frames), optional
+        Which frames count; all if not given.
 
     Returns
     -------
     Tensor, shape (batch, columns + deviations)
     """
-    mean = inputs.mean(dim=1)
-    variance = (inputs - mean.unsqueeze(1))[..., :deviations].square().mean(dim=1)
+    if heard is None:
+        mean = inputs.mean(dim=1)
+        variance = (inputs - mean.unsqueeze(1))[..., :deviations].square().mean(dim=1)
+    else:
+        shares = heard.unsqueeze(-1) / heard.sum(dim=1)[:, None, None]
+        mean = (inputs * shares).sum(dim=1)
+        variance = ((inputs - mean.unsqueeze(1))[..., :deviations].square() * shares).sum(dim=1)
     # the root of zero has no gradient
     return torch.cat([mean, torch.sqrt(variance + _SMALLEST_VARIANCE)], dim=-1)
 

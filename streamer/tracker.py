@@ -63,19 +63,15 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
     heard = [
         history.hear(attention, row) for (history, _), attention, row in zip(frames, attended, features, strict=True)
     ]
-    same_length: dict[int, list[tuple[int, FloatArray]]] = {}
-    for i, one in enumerate(heard):
-        if one.rows is not None:
-            same_length.setdefault(len(one.rows), []).append((i, one.rows))
+    histories = [(i, one.rows) for i, one in enumerate(heard) if one.rows is not None]
     values: list[FloatArray | None] = [None] * len(heard)
     stds: list[FloatArray | None] = [None] * len(heard)
-    for members in same_length.values():
-        of_members, their_stds = checkpoint.estimate_with_std(np.stack([rows for _, rows in members]), lag)
-        if not np.isfinite(of_members).all() or not (their_stds is None or np.isfinite(their_stds).all()):
+    results = checkpoint.estimate_histories([rows for _, rows in histories], lag)
+    for (i, _), (value, std) in zip(histories, results, strict=True):
+        if not np.isfinite(value).all() or not (std is None or np.isfinite(std).all()):
             raise TrackerError(f'model "{checkpoint.name}" gives values that are not numbers; use another checkpoint')
-        for place, (i, _) in enumerate(members):
-            values[i] = of_members[place]
-            stds[i] = None if their_stds is None else their_stds[place]
+        values[i] = value
+        stds[i] = std
     estimates = []
     for (history, frame), one, value, std in zip(frames, heard, values, stds, strict=True):
         stale = frame.due is not None and time.monotonic() - frame.due > STALE_AFTER
