@@ -30,7 +30,8 @@ _QUEUE_LENGTH = 100_000
 """Events that may wait; libzmq's I/O thread, and with it everybody's messages, waits when there are more."""
 _EVENT = struct.Struct("=HI")
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILURES
+_NEWS = zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
+_EVENTS = _NEWS | _FAILURES
 _NO_HANDSHAKE = "does not speak ZMTP 3 (not a subscriber, or one of before 2013)"
 _REASONS: dict[int, str] = {
     zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "has no key, or one where none is asked for, or is no subscriber",
@@ -130,10 +131,13 @@ class Connections:
         A descriptor; there are `active` connections when it can be read. None where the system has no such thing.
     refused : int
         Connections so far that ended before their handshake was complete, or were too many.
+    listener : int or None
+        The descriptor by which the socket listens, where it was bound last; None before.
     """
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.refused = 0
+        self.listener: int | None = None
         self._limit = connection_limit()
         self._sockets = PeerSockets()
         # edges: it tells of what has arrived since it was asked, though libzmq's thread may have read it by now
@@ -171,6 +175,8 @@ class Connections:
                 self._accepted(value)
             elif event == zmq.EVENT_DISCONNECTED:
                 self._disconnected(value)
+            elif event == zmq.EVENT_LISTENING:
+                self.listener = value
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._unnamed_handshakes += 1
             else:

@@ -31,11 +31,14 @@ class ServerKeys:
     allow_clients : Path
         A folder: who has the secret key to one of the public keys in its ``*.key`` files may subscribe. A publisher
         looks there again while it runs.
+    server_key : Path or None
+        The file of the secret key, at which a publisher looks again while it runs as well; None if it came from none.
     """
 
     public_key: bytes
     secret_key: bytes = field(repr=False)
     allow_clients: Path
+    server_key: Path | None = None
 
     @classmethod
     def load(cls, server_key: Path, allow_clients: Path | None) -> ServerKeys:
@@ -66,7 +69,7 @@ class ServerKeys:
                 "as well (--allow-clients); an empty one lets nobody in"
             )
         list_public_keys(allow_clients)
-        return cls(pair.public, pair.secret, allow_clients)
+        return cls(pair.public, pair.secret, allow_clients, server_key)
 
     def apply_to(self, socket: zmq.Socket[bytes]) -> None:
         """Let a socket, before it is bound, talk to nobody but clients that a ZAP handler lets in.
