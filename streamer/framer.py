@@ -13,8 +13,42 @@ import soxr
 from model.features import FeatureParameters, FloatArray
 from streamer.source import Block, Source, SourceError
 
+MAXIMUM_RATE = 30.0
+"""Estimates per second beyond which none are offered: more than lights are told anything."""
 LARGEST_SAMPLE = 2.0**31
 """Magnitude above which a sample counts as invalid: full scale of 32-bit integers that nobody scaled to ±1."""
+
+
+def phases_of_rate(rate: float, parameters: FeatureParameters) -> int:
+    """Tell how many frames begin while one lasts, for so many estimates per second.
+
+    Parameters
+    ----------
+    rate : float
+        Estimates per second.
+    parameters : FeatureParameters
+        The frames' sample rate and length.
+
+    Returns
+    -------
+    int
+        For `Framer`.
+
+    Raises
+    ------
+    SourceError
+        If frames cannot overlap so that this comes out in whole samples, up to `MAXIMUM_RATE`.
+    """
+    rates = {
+        phases / parameters.frame_duration: phases
+        for phases in range(1, int(MAXIMUM_RATE * parameters.frame_duration) + 1)
+        if parameters.frame_length % phases == 0
+    }
+    if rate not in rates:
+        *others, last = (f"{one:g}" for one in rates)
+        offered = f"{', '.join(others)} or {last}" if others else last
+        raise SourceError(f"{rate:g} estimates a second cannot be had with this model; choose {offered}")
+    return rates[rate]
 
 
 @dataclass(frozen=True)
@@ -29,11 +63,14 @@ class Frame:
         Seconds of audio, lost audio included, from the stream's beginning to the frame's end: the float nearest to
         the count of samples over their rate.
     gap : float
-        Seconds of audio that were lost between this frame and the one before.
+        Seconds of audio that were lost between this frame and the one before it of the same phase.
     time : float
         UTC of the frame's end; 0 until a clock has set it.
     due : float or None
         Monotonic time of the frame's end, for what is heard or played in real time; None if it is never too late.
+    phase : int
+        Where frames overlap: which of the sequences of frames it belongs to in which each begins where the one before
+        has ended.
     """
 
     samples: FloatArray
@@ -41,6 +78,7 @@ class Frame:
     gap: float = 0.0
     time: float = 0.0
     due: float | None = None
+    phase: int = 0
 
 
 class Framer:
@@ -55,6 +93,9 @@ class Framer:
         Samples per second of the blocks.
     parameters : FeatureParameters
         The frames' sample rate and length.
+    phases : int
+        How many frames begin while one lasts; must divide the frame's length in samples. With 1, the default, each
+        begins where the one before ended; with more, frames overlap, and those of phase 0 are the same as with 1.
 
     Attributes
     ----------
@@ -64,15 +105,20 @@ class Framer:
         Samples per channel so far that were lost, at the blocks' rate.
     """
 
-    def __init__(self, sample_rate: int, parameters: FeatureParameters) -> None:
+    def __init__(self, sample_rate: int, parameters: FeatureParameters, phases: int = 1) -> None:
+        if parameters.frame_length % phases:
+            raise ValueError(f"{phases} phases do not divide a frame of {parameters.frame_length} samples")
         self.sample_rate = sample_rate
+        self._phases = phases
+        self._step = parameters.frame_length // phases
         self.parameters = parameters
         self.invalid = 0
         self.lost = 0
         self._heard = 0
         # whole samples of either rate are whole ticks, so positions are counted in integers and never drift
         self._ticks_per_second = sample_rate * parameters.sample_rate
-        self._gap_ticks = 0
+        # the first frames of later phases follow nothing, so nothing is lost before them
+        self._phase_ends = [phase * self._step * sample_rate for phase in range(phases)]
         self._start_segment()
 
     @property
@@ -107,21 +153,13 @@ class Framer:
         lost : int
             Samples per channel at the blocks' rate.
         """
-        before = self._ticks
         self.lost += lost
         self._start_segment()
-        self._gap_ticks += self._ticks - before
 
     def finish(self) -> Iterator[Frame]:
         """End the stream: what the resampler still holds may complete a frame; the rest is shorter than one."""
         if self._resampler is not None:
             yield from self._cut(self._resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
-
-    @property
-    def _ticks(self) -> int:
-        """Where the frames so far end."""
-        of_segment = self._segment_start * self.parameters.sample_rate
-        return of_segment + self._frames * self.parameters.frame_length * self.sample_rate
 
     def _start_segment(self) -> None:
         rate = self.parameters.sample_rate
@@ -160,12 +198,17 @@ class Framer:
                 yield self._complete()
 
     def _complete(self) -> Frame:
+        length = self.parameters.frame_length
+        phase = self._frames % self._phases
+        start = self._segment_start * self.parameters.sample_rate + self._frames * self._step * self.sample_rate
+        end = start + length * self.sample_rate
+        gap = start - self._phase_ends[phase]
+        frame = Frame(self._partial, end / self._ticks_per_second, gap / self._ticks_per_second, phase=phase)
+        self._phase_ends[phase] = end
         self._frames += 1
-        position = self._ticks / self._ticks_per_second
-        frame = Frame(self._partial, position, self._gap_ticks / self._ticks_per_second)
-        self._partial = np.empty(self.parameters.frame_length, dtype=np.float32)
-        self._filled = 0
-        self._gap_ticks = 0
+        self._filled = length - self._step
+        self._partial = np.empty(length, dtype=np.float32)
+        self._partial[: self._filled] = frame.samples[self._step :]
         return frame
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -69,6 +69,14 @@ class Heard:
     state: EstimateState
 
 
+@dataclass
+class _Told:
+    """What a stream's estimates have been so far."""
+
+    sequence: int = 0
+    recent: deque[tuple[float, float, float]] = field(default_factory=deque)
+
+
 class StreamHistory:
     """One stream's past, from frame to frame.
 
@@ -80,9 +88,12 @@ class StreamHistory:
         The model that will estimate it.
     lag : int
         Frames to look back from the newest one.
+    beside : StreamHistory, optional
+        The history of another phase of the same stream, where frames overlap: they share the sequence numbers of
+        their estimates and the slow mood.
     """
 
-    def __init__(self, stream: str, checkpoint: Estimator, lag: int = 0) -> None:
+    def __init__(self, stream: str, checkpoint: Estimator, lag: int = 0, beside: StreamHistory | None = None) -> None:
         self.stream = stream
         self._checkpoint = checkpoint
         self._lag = lag
@@ -91,8 +102,7 @@ class StreamHistory:
         self._memory = checkpoint.memory()
         self._quiet_frames = 0
         self._music = False
-        self._recent: deque[tuple[float, float, float]] = deque()
-        self._sequence = 0
+        self._told: _Told = _Told() if beside is None else beside._told
 
     def attend(self, frame: Frame, loudness: float) -> Attention:
         """Take the next frame, before its features are known.
@@ -169,12 +179,12 @@ class StreamHistory:
         valence, arousal = (None, None) if values is None else (float(values[0]), float(values[1]))
         valence_std, arousal_std = (None, None) if stds is None else (float(stds[0]), float(stds[1]))
         if valence is not None and arousal is not None:
-            self._recent.append((frame.position, valence, arousal))
-        while self._recent and self._recent[0][0] <= frame.position - MOOD_SPAN:
-            self._recent.popleft()
+            self._told.recent.append((frame.position, valence, arousal))
+        while self._told.recent and self._told.recent[0][0] <= frame.position - MOOD_SPAN:
+            self._told.recent.popleft()
         estimate = Estimate(
             stream=self.stream,
-            sequence=self._sequence,
+            sequence=self._told.sequence,
             time=frame.time,
             position=frame.position,
             valence=valence,
@@ -187,11 +197,11 @@ class StreamHistory:
             lag=self._lag * self._frame_duration,
             model=self._checkpoint.name,
         )
-        self._sequence += counted
+        self._told.sequence += counted
         return estimate
 
     def _mood(self) -> Mood:
-        if not self._recent:
+        if not self._told.recent:
             return Mood(None, None)
-        _, valences, arousals = zip(*self._recent, strict=True)
+        _, valences, arousals = zip(*self._told.recent, strict=True)
         return Mood(sum(valences) / len(valences), sum(arousals) / len(arousals))

@@ -8,7 +8,7 @@ from typing import Final
 from streamer.messages import Estimate, Status
 from streamer.plane import HISTORY_SECONDS, Point
 
-MAXIMUM_ESTIMATES: Final = 1200
+MAXIMUM_ESTIMATES: Final = 2000
 """Estimates kept of a stream, whatever their rate."""
 STALE_SECONDS: Final = 5.0
 """A stream that is this far behind another one no longer counts as live."""

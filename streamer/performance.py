@@ -70,6 +70,7 @@ def perform(
     lag: float,
     paced: bool,
     on_estimate: Callable[[Estimate], None] | None = None,
+    phases: int = 1,
 ) -> None:
     """Track a source until it ends, or until a signal asks for the end, and leave everything closed.
 
@@ -93,6 +94,8 @@ def perform(
         Real time for a source that is not live; otherwise as fast as it goes.
     on_estimate : callable, optional
         Is shown every estimate that the display is shown.
+    phases : int
+        How many frames begin while one lasts (`streamer.framer.phases_of_rate`).
 
     Raises
     ------
@@ -108,9 +111,9 @@ def perform(
         stack.callback(publisher.close)
         outlet = _Outlet(publisher, wait=not paced and not source.live)
         try:
-            tracker = Tracker(checkpoint, outlet.publish, lag)
+            tracker = Tracker(checkpoint, outlet.publish, lag, phases=phases)
             stack.callback(tracker.close)
-            live = LiveStream(stream, source, tracker, outlet, checkpoint.frontend.parameters, paced)
+            live = LiveStream(stream, source, tracker, outlet, checkpoint.frontend.parameters, paced, phases)
         except BaseException as error:
             tell_failure(publisher, stream, error)
             raise

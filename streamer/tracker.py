@@ -17,7 +17,7 @@ from streamer.history import StreamHistory
 from streamer.messages import Estimate
 
 QUEUE_LENGTH = 8
-"""Frames of one stream that may wait for the worker (4 s); who submits more has to wait."""
+"""Frames of one phase of a stream that may wait for the worker (4 s); who submits more has to wait."""
 STALE_AFTER = 2.0
 """Seconds that a frame may be old when its estimate is ready. An older one is part of what its stream has heard, but
 nobody is told what it was like as if it were so now."""
@@ -94,6 +94,8 @@ class Tracker:
         Seconds to look back from the newest frame.
     on_batch : callable, optional
         Is told, in the worker's thread, the stream of each frame of a batch and how many seconds the model took.
+    phases : int
+        Of the streams' frames: as their framers have it.
 
     Raises
     ------
@@ -107,14 +109,16 @@ class Tracker:
         publish: Callable[[Estimate], None],
         lag: float = 0.0,
         on_batch: Callable[[Sequence[str], float], None] | None = None,
+        phases: int = 1,
     ) -> None:
         checkpoint.use_one_thread()
         self._checkpoint = checkpoint
         self._publish = publish
         self._on_batch = on_batch
         self._lag = checkpoint.frames_of_lag(lag)
+        self._phases = phases
         self._changed = threading.Condition()
-        self._histories: dict[str, StreamHistory] = {}
+        self._histories: dict[str, list[StreamHistory]] = {}
         self._waiting: dict[str, deque[Frame]] = {}
         self._busy = False
         self._closed = False
@@ -139,7 +143,9 @@ class Tracker:
         with self._changed:
             if stream in self._histories:
                 raise TrackerError(f'there is a stream named "{stream}" already; give each its own name')
-            self._histories[stream] = StreamHistory(stream, self._checkpoint, self._lag)
+            first = StreamHistory(stream, self._checkpoint, self._lag)
+            others = (StreamHistory(stream, self._checkpoint, self._lag, first) for _ in range(self._phases - 1))
+            self._histories[stream] = [first, *others]
             self._waiting[stream] = deque()
 
     def remove_stream(self, stream: str) -> None:
@@ -171,7 +177,7 @@ class Tracker:
             return {stream: len(frames) for stream, frames in self._waiting.items()}
 
     def submit(self, stream: str, frame: Frame, timeout: float | None = None) -> bool:
-        """Hand over a stream's next frame; waits while `QUEUE_LENGTH` of them wait already.
+        """Hand over a stream's next frame; waits while `QUEUE_LENGTH` of each phase wait already.
 
         Parameters
         ----------
@@ -194,7 +200,7 @@ class Tracker:
         """
         with self._changed:
             room = self._changed.wait_for(
-                lambda: self._stopped or len(self._waiting.get(stream, ())) < QUEUE_LENGTH, timeout
+                lambda: self._stopped or len(self._waiting.get(stream, ())) < QUEUE_LENGTH * self._phases, timeout
             )
             self._raise_if_stopped()
             if stream not in self._waiting:
@@ -276,5 +282,6 @@ class Tracker:
         while len(batch) < LARGEST_BATCH and any(self._waiting.values()):
             for stream, frames in self._waiting.items():
                 if frames and len(batch) < LARGEST_BATCH:
-                    batch.append((self._histories[stream], frames.popleft()))
+                    frame = frames.popleft()
+                    batch.append((self._histories[stream][frame.phase], frame))
         return batch

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from model.checkpoint import load_checkpoint
 from streamer.commands.options import LiveOptions
 from streamer.display import make_display
+from streamer.framer import phases_of_rate
 from streamer.messages import Estimate
 from streamer.performance import perform, tell_failure
 from streamer.publisher import Publisher
@@ -44,6 +45,7 @@ def run_live(
     stream = options.stream or re.sub(r"[^A-Za-z0-9._-]+", "_", default_stream)[:100] or "stream"
     checkpoint = load_checkpoint(options.model)
     checkpoint.frames_of_lag(options.lag)
+    phases = phases_of_rate(options.rate, checkpoint.frontend.parameters)
     publisher = Publisher(options.publish, options.insecure, options.keys)
     publisher.set_status(stream, "starting")  # opening a microphone may take seconds
     try:
@@ -54,4 +56,4 @@ def run_live(
         tell_failure(publisher, stream, error)
         publisher.close()
         raise
-    perform(source, stream, checkpoint, publisher, display, options.lag, paced, on_estimate)
+    perform(source, stream, checkpoint, publisher, display, options.lag, paced, on_estimate, phases)

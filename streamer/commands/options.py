@@ -32,6 +32,8 @@ class LiveOptions:
         Path of a checkpoint; the bundled one if None.
     lag : float
         Seconds to look back.
+    rate : float
+        Estimates per second.
     quiet, json : bool
         Show nothing, or one JSON object per estimate, instead of the live view.
     insecure : bool
@@ -44,6 +46,7 @@ class LiveOptions:
     stream: str | None
     model: str | None
     lag: float
+    rate: float
     quiet: bool
     json: bool
     insecure: bool
@@ -154,6 +157,15 @@ def live_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--stream", metavar="NAME", callback=stream_name, help="Name of the stream in messages."),
         model_option,
         lag_option,
+        click.option(
+            "--rate",
+            metavar="HZ",
+            type=float,
+            default=2.0,
+            show_default=True,
+            help="Estimates a second: 2, 6, 10, 14, 18 or 30 with the bundled models. More than 2 come from frames of "
+            "500 ms that overlap.",
+        ),
         click.option("--quiet", is_flag=True, help="Only publish; show nothing."),
         click.option("--json", is_flag=True, help="Print one JSON object per estimate instead of the live view."),
         click.option("--insecure", is_flag=True, help="Allow an endpoint that other machines can reach, unencrypted."),
