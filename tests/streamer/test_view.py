@@ -17,7 +17,7 @@ from rich.console import Console
 from streamer.canvas import Canvas
 from streamer.circumplex import OCTANTS
 from streamer.composer import SECTIONS
-from streamer.last_minute import LastMinute
+from streamer.last_minute import MAXIMUM_ESTIMATES, LastMinute
 from streamer.messages import Estimate, Mood, Status, StreamState
 from streamer.plane import AROUSAL_STYLE, QUIET, VALENCE_STYLE, Point, draw_plane, draw_trace, mood_colour
 from streamer.view import MAXIMUM_STREAMS, LiveView, plain_line
@@ -201,7 +201,7 @@ def test_memory_is_bounded() -> None:
     assert len(stream.estimates) == 121
     for index in range(5000):
         stream.add(replace(TRACKING, sequence=5000 + index, position=2500 + index / 1000))
-    assert len(stream.estimates) <= 1200
+    assert len(stream.estimates) <= MAXIMUM_ESTIMATES
     view = view_of(*(replace(TRACKING, stream=f"mic{index}") for index in range(MAXIMUM_STREAMS + 10)))
     shown = drawn(view, 140, 40)
     assert shown.count("0:10.5") - 1 + int(re.findall(r"and (\d+) more", shown)[0]) == MAXIMUM_STREAMS - 1
