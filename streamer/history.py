@@ -22,6 +22,10 @@ MOOD_SPAN = 60.0
 """Seconds that the slow mood is the mean of."""
 
 
+_TOLERANCE = 1e-6
+"""Seconds by which positions may differ that are the same: rounding, and less than a sample."""
+
+
 @dataclass(frozen=True)
 class Attention:
     """A new frame, and whether it is music that goes on.
@@ -74,6 +78,7 @@ class _Told:
     """What a stream's estimates have been so far."""
 
     sequence: int = 0
+    newest: deque[tuple[float, FloatArray, FloatArray | None]] = field(default_factory=deque)
     recent: deque[tuple[float, float, float]] = field(default_factory=deque)
 
 
@@ -90,7 +95,9 @@ class StreamHistory:
         Frames to look back from the newest one.
     beside : StreamHistory, optional
         The history of another phase of the same stream, where frames overlap: they share the sequence numbers of
-        their estimates and the slow mood.
+        their estimates and the slow mood, and each estimate is the mean of those of frames that end within the last
+        frame's duration: one of each phase. Those of single phases differ by as much from one to the next as
+        estimates that lie a whole frame apart, and lights would flicker.
     """
 
     def __init__(self, stream: str, checkpoint: Estimator, lag: int = 0, beside: StreamHistory | None = None) -> None:
@@ -176,10 +183,15 @@ class StreamHistory:
         Estimate
         """
         frame = heard.frame
-        valence, arousal = (None, None) if values is None else (float(values[0]), float(values[1]))
-        valence_std, arousal_std = (None, None) if stds is None else (float(stds[0]), float(stds[1]))
-        if valence is not None and arousal is not None:
-            self._told.recent.append((frame.position, valence, arousal))
+        valence, arousal, valence_std, arousal_std = None, None, None, None
+        if values is not None:
+            self._told.recent.append((frame.position, float(values[0]), float(values[1])))
+            self._told.newest.append((frame.position, values, stds))
+            while self._told.newest[0][0] <= frame.position - self._frame_duration + _TOLERANCE:
+                self._told.newest.popleft()
+            valence, arousal = _mean([of_phase for _, of_phase, _ in self._told.newest])
+            if stds is not None:
+                valence_std, arousal_std = _mean([std for _, _, std in self._told.newest if std is not None])
         while self._told.recent and self._told.recent[0][0] <= frame.position - MOOD_SPAN:
             self._told.recent.popleft()
         estimate = Estimate(
@@ -205,3 +217,8 @@ class StreamHistory:
             return Mood(None, None)
         _, valences, arousals = zip(*self._told.recent, strict=True)
         return Mood(sum(valences) / len(valences), sum(arousals) / len(arousals))
+
+
+def _mean(values: list[FloatArray]) -> tuple[float, float]:
+    valence, arousal = np.mean(values, axis=0, dtype=np.float64)
+    return float(valence), float(arousal)
