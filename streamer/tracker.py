@@ -67,11 +67,11 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
     values: list[FloatArray | None] = [None] * len(heard)
     stds: list[FloatArray | None] = [None] * len(heard)
     results = checkpoint.estimate_histories([rows for _, rows in histories], lag)
-    for (i, _), (value, std) in zip(histories, results, strict=True):
-        if not np.isfinite(value).all() or not (std is None or np.isfinite(std).all()):
+    for (i, _), (estimated, spread) in zip(histories, results, strict=True):
+        if not np.isfinite(estimated).all() or not (spread is None or np.isfinite(spread).all()):
             raise TrackerError(f'model "{checkpoint.name}" gives values that are not numbers; use another checkpoint')
-        values[i] = value
-        stds[i] = std
+        values[i] = estimated
+        stds[i] = spread
     estimates = []
     for (history, frame), one, value, std in zip(frames, heard, values, stds, strict=True):
         stale = frame.due is not None and time.monotonic() - frame.due > STALE_AFTER

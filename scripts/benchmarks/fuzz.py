@@ -45,6 +45,7 @@ TARGETS = {
     "service": f"{_PACKAGE}.configuration:service_target",
     "checkpoints": f"{_PACKAGE}.checkpoints:CheckpointTarget",
     "audio": f"{_PACKAGE}.audio:AudioTarget",
+    "video": f"{_PACKAGE}.video:VideoTarget",
     "kept": f"{_PACKAGE}.kept:KeptTarget",
 }
 """By name: where what makes the target is."""
