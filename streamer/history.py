@@ -220,5 +220,5 @@ class StreamHistory:
 
 
 def _mean(values: list[FloatArray]) -> tuple[float, float]:
-    valence, arousal = np.mean(values, axis=0, dtype=np.float64)
+    valence, arousal = np.stack(values).mean(axis=0, dtype=np.float64)
     return float(valence), float(arousal)
