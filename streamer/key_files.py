@@ -79,12 +79,11 @@ def read_secret_key(path: Path) -> KeyPair:
     KeyFileError
         If it cannot be read, is not a secret key, or can be read by others than its owner (where files have owners).
     """
-    text, mode = _read(path)
+    text, mode = read_text(path, "key")
     keys = _keys_in(path, text)
     if "secret" not in keys:
         raise KeyFileError(f'"{path}" holds a public key only; give the secret one, NAME{SECRET_SUFFIX}')
-    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyFileError(f'others can read or change the secret key "{path}": run chmod 600 on it, or make a new one')
+    refuse_shared(path, mode, "secret")
     pair = KeyPair(keys["public"], keys["secret"])
     if zmq.curve_public(pair.secret) != pair.public:
         raise KeyFileError(f'the two keys in "{path}" do not belong together; make new ones with moodring keygen')
@@ -109,7 +108,7 @@ def read_public_key(path: Path) -> bytes:
     KeyFileError
         If it cannot be read, or is not a public key alone: a secret key has no business with those who check it.
     """
-    text, _ = _read(path)
+    text, _ = read_text(path, "key")
     keys = _keys_in(path, text)
     if "secret" in keys:
         raise KeyFileError(
@@ -200,22 +199,63 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         raise KeyFileError(f'cannot write "{path}": {_reason(error)}') from error
 
 
-def _read(path: Path) -> tuple[str, int]:
-    """Give a file's text and mode, both of the same file even if another takes its place meanwhile."""
+def read_text(path: Path, kind: str, maximum: int = MAXIMUM_FILE_SIZE) -> tuple[str, int]:
+    """Read a key, or what else is in such a file.
+
+    Parameters
+    ----------
+    path : Path
+        A file; nothing else is waited for.
+    kind : str
+        What should be in it, for messages.
+    maximum : int
+        Bytes.
+
+    Returns
+    -------
+    tuple of str and int
+        Its text and mode, both of the same file even if another takes its place meanwhile.
+
+    Raises
+    ------
+    KeyFileError
+        If it cannot be read, is larger, or not text.
+    """
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
-                raise KeyFileError(f'"{path}" is not a file, and so not a key')
-            content = file.read(MAXIMUM_FILE_SIZE + 1)
+                raise KeyFileError(f'"{path}" is not a file, and so not a {kind}')
+            content = file.read(maximum + 1)
     except (OSError, ValueError) as error:
-        raise KeyFileError(f'cannot read the key "{path}": {_reason(error)}') from error
-    if len(content) > MAXIMUM_FILE_SIZE:
-        raise KeyFileError(f'"{path}" is not a key: it is larger than {MAXIMUM_FILE_SIZE // 1024} KiB')
+        raise KeyFileError(f'cannot read the {kind} "{path}": {_reason(error)}') from error
+    if len(content) > maximum:
+        raise KeyFileError(f'"{path}" is not a {kind}: it is larger than {maximum // 1024} KiB')
     try:
         return content.decode("utf-8-sig"), mode
     except UnicodeDecodeError as error:
-        raise KeyFileError(f'"{path}" is not a key: it is not text') from error
+        raise KeyFileError(f'"{path}" is not a {kind}: it is not text') from error
+
+
+def refuse_shared(path: Path, mode: int, kind: str) -> None:
+    """Refuse a key that others than its owner can read (where files have owners).
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    mode : int
+        The file's.
+    kind : str
+        Which key, for the message.
+
+    Raises
+    ------
+    KeyFileError
+        If others can read or change it.
+    """
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyFileError(f'others can read or change the {kind} key "{path}": run chmod 600 on it, or make a new one')
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

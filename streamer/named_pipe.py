@@ -18,6 +18,7 @@ class _End:
 
     host = "this machine"
     peer = "a writer"
+    buffered = False
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -40,6 +40,11 @@ class Writer(Protocol):
         """Who it is, for the log."""
         ...
 
+    @property
+    def buffered(self) -> bool:
+        """Whether something can be read although there is nothing more at the descriptor."""
+        ...
+
     def fileno(self) -> int:
         """Return the descriptor that can be waited for."""
         ...
@@ -148,7 +153,7 @@ class PCMSource(ABC):
         last_data = time.monotonic()
         self._selector.register(writer, selectors.EVENT_READ)
         while not self._closed.is_set():
-            ready = any(key.fileobj is writer for key, _ in self._selector.select(LONGEST_WAIT))
+            ready = writer.buffered or any(key.fileobj is writer for key, _ in self._selector.select(LONGEST_WAIT))
             if self._is_replaced(time.monotonic() - last_data):
                 return
             data = writer.read(size) if ready else None

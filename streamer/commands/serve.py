@@ -73,14 +73,17 @@ def _require_prometheus() -> None:
 
 
 def _check(configuration: Configuration) -> None:
+    from streamer.service.certificates import Certificates
     from streamer.service.service import load_keys, load_model
 
     process = configuration.process
     checkpoint = load_model(process)
     keys = load_keys(process)
+    Certificates(configuration)
     encryption = "not encrypted" if keys is None else f"encrypted, for the keys in {keys.allow_clients}"
     click.echo(f"publish: {process.endpoint} ({encryption})")
-    click.echo(f"http: {'none' if process.http is None else f'http://{process.http}/healthz and /metrics'}")
+    scheme = "http" if process.http_tls is None else "https"
+    click.echo(f"http: {'none' if process.http is None else f'{scheme}://{process.http}/healthz and /metrics'}")
     click.echo(f"model: {checkpoint.name}, lag {process.lag:g} s")
     for name, stream in configuration.streams.items():
         click.echo(f"stream {name}: {stream.input}{'' if stream.required else ', not required'}")

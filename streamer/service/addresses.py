@@ -60,7 +60,7 @@ def _is_ip_address(host: str) -> bool:
     return True
 
 
-def guard(table: Table, key: str, address: Address, insecure: bool) -> None:
+def guard(table: Table, key: str, address: Address, leave: bool) -> None:
     """Complain if an address to listen at is open to others without leave, or claimed by another key.
 
     Parameters
@@ -71,19 +71,20 @@ def guard(table: Table, key: str, address: Address, insecure: bool) -> None:
         Its name.
     address : Address
         Its value.
-    insecure : bool
-        The leave.
+    leave : bool
+        Whether it has TLS, or is allowed to have none.
     """
-    refuse_open(table, key, address, insecure)
+    refuse_open(table, key, address, leave)
     if address.port:
         table.claim(key, f"tcp://{address}")
 
 
-def refuse_open(table: Table, key: str, address: Address, insecure: bool) -> None:
+def refuse_open(table: Table, key: str, address: Address, leave: bool) -> None:
     """Complain if an address is not this machine's own without leave; see `guard`."""
-    if not (insecure or address.is_loopback):
+    if not (leave or address.is_loopback):
         table.complain(
             key,
             f"= {show_value(str(address))} is not on this machine, and nothing there is encrypted or authenticated; "
-            "give an address on 127.0.0.1, or insecure = true beside it",
+            "give an address on 127.0.0.1, or insecure = true beside it, or, for TLS, certificate, private_key and "
+            "allowed_certificates",
         )

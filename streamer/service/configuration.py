@@ -14,6 +14,8 @@ from streamer.messages import DEFAULT_ENDPOINT, MessageError, validate_stream_na
 from streamer.service.addresses import LOCAL_ADDRESS, Address, guard, local_address
 from streamer.service.inputs import KINDS, Input
 from streamer.service.tables import Findings, Table, boolean, one_of, path_below, seconds, show_value, text
+from streamer.service.tls_keys import tls_files
+from streamer.tls import TLSFiles
 
 DEFAULT_HTTP = "127.0.0.1:5589"
 MAXIMUM_BYTES = 1 << 20
@@ -71,6 +73,8 @@ class Process:
         The publisher's secret key, and the folder of its clients' public keys.
     http : Address or None
         Where health and metrics are served.
+    http_tls : TLSFiles or None
+        Who may ask there; None for everybody, without encryption.
     """
 
     model: str | None
@@ -80,6 +84,7 @@ class Process:
     server_key: Path | None
     allow_clients: Path | None
     http: Address | None
+    http_tls: TLSFiles | None
 
 
 @dataclass(frozen=True)
@@ -203,12 +208,16 @@ def _process(root: Table, folder: Path) -> Process:
     enabled = http.take("enabled", boolean, "true or false", True)
     listen = http.take("listen", local_address, LOCAL_ADDRESS, local_address(DEFAULT_HTTP))
     open_to_others = http.take("insecure", boolean, "true or false", False)
+    http_tls = tls_files(http, folder)
     if enabled:
-        guard(http, "listen", listen, open_to_others)
+        guard(http, "listen", listen, open_to_others or http_tls is not None)
     http.finish("[http]")
     if model is not None and model not in ("default", "large"):
         model = str(folder / model)
-    return Process(model, lag, endpoint, insecure, server_key, allow_clients, listen if enabled else None)
+    http_address = listen if enabled else None
+    return Process(
+        model, lag, endpoint, insecure, server_key, allow_clients, http_address, http_tls if enabled else None
+    )
 
 
 def _stream(name: str, table: Table, folder: Path) -> StreamConfiguration | None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from streamer.pcm import FORMATS, PCMFormat
 from streamer.service.addresses import LOCAL_ADDRESS, Address, guard, local_address, refuse_open, target
 from streamer.service.tables import Table, boolean, one_of, path_below, text, whole_number
+from streamer.service.tls_keys import tls_files
 from streamer.source import HIGHEST_SAMPLE_RATE, LOWEST_SAMPLE_RATE, MOST_CHANNELS
+from streamer.tls import TLSFiles
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,16 @@ class StdinInput:
 
 @dataclass(frozen=True)
 class TcpInput:
-    """Raw PCM over TCP: from who connects to `address` (`listens`), or from what is there."""
+    """Raw PCM over TCP: from who connects to `address` (`listens`), or from what is there; with TLS, or without."""
 
     address: Address
     listens: bool
     pcm: PCMFormat
+    tls: TLSFiles | None = None
 
     def __str__(self) -> str:
-        return f"{'port' if self.listens else 'connection to'} tcp://{self.address} ({_describe(self.pcm)})"
+        protocol = "tcp" if self.tls is None else "tls"
+        return f"{'port' if self.listens else 'connection to'} {protocol}://{self.address} ({_describe(self.pcm)})"
 
 
 Input = MicrophoneInput | FileInput | FifoInput | StdinInput | TcpInput
@@ -99,17 +103,18 @@ def _tcp(table: Table, folder: Path) -> Input | None:
     listen = table.take("listen", local_address, LOCAL_ADDRESS, None)
     connect = table.take("connect", target, "a host and a port such as 192.168.1.20:5600", None)
     insecure = table.take("insecure", boolean, "true or false", False)
+    tls = tls_files(table, folder)
     pcm = _pcm(table)
     if "listen" in table and "connect" in table:
         table.complain("connect", "is given, and listen as well; give one of them")
     elif "connect" not in table:
         table.require("listen", f"{LOCAL_ADDRESS}, or connect = a host and a port")
     if listen is not None:
-        guard(table, "listen", listen, insecure)
-        return TcpInput(listen, True, pcm)
+        guard(table, "listen", listen, insecure or tls is not None)
+        return TcpInput(listen, True, pcm, tls)
     if connect is not None:
-        refuse_open(table, "connect", connect, insecure)
-        return TcpInput(connect, False, pcm)
+        refuse_open(table, "connect", connect, insecure or tls is not None)
+        return TcpInput(connect, False, pcm, tls)
     return None
 
 

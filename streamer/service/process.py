@@ -61,7 +61,7 @@ def _run(configuration: Configuration) -> bool:
         failure: str | None = None
         try:
             service.start()
-            _log.info("publishing on %s; health and metrics: %s", service.endpoint, _pages(service))
+            _log.info("publishing on %s; health and metrics: %s", service.endpoint, service.pages)
             manager.ready(_summary(service.health()))
             interval = min(LONGEST_INTERVAL, manager.watchdog_interval or LONGEST_INTERVAL)
             while True:
@@ -114,10 +114,6 @@ def _end_anyway_later() -> None:
     timer = threading.Timer(LONGEST_END, end)
     timer.daemon = True
     timer.start()
-
-
-def _pages(service: Service) -> str:
-    return "none" if service.http is None else f"http://{service.http}/healthz and /metrics"
 
 
 def _summary(health: Health) -> str:

@@ -13,7 +13,9 @@ from streamer.keys import ServerKeys
 from streamer.messages import Estimate, StreamState
 from streamer.publisher import Publisher, PublisherStatistics
 from streamer.service.board import Board, Reading
+from streamer.service.certificates import Certificates
 from streamer.service.configuration import Configuration, Process
+from streamer.service.inputs import TcpInput
 from streamer.service.metrics import Metrics
 from streamer.service.supervision import SupervisedStream
 from streamer.service.web import StatusServer
@@ -32,6 +34,7 @@ _KEYS = {
     "server_key": "publish.server_key",
     "allow_clients": "publish.allow_clients",
     "http": "http",
+    "http_tls": "the certificates' paths in http",
 }
 """Where each field of `Process` is in the configuration."""
 
@@ -78,12 +81,14 @@ class Service:
     endpoint : str
         Where estimates are published.
     http : str or None
-        Where health and metrics are served.
+        Where health and metrics are served: host and port.
+    pages : str
+        Their URLs, for the log.
 
     Raises
     ------
     model.errors.MoodringError
-        If the endpoint or the HTTP port cannot be used, or the model or the keys cannot be read.
+        If the endpoint or the HTTP port cannot be used, or the model, the keys or the certificates cannot be read.
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -97,14 +102,17 @@ class Service:
         self._web: StatusServer | None = None
         self._closed = False
         self._last_batch = time.monotonic()
-        self._keys = load_keys(process)
-        self._publisher = Publisher(process.endpoint, process.insecure, self._keys)
+        self._certificates = Certificates(configuration)
+        self._publisher = Publisher(process.endpoint, process.insecure, load_keys(process))
         self.endpoint = self._publisher.endpoint
         self.http: str | None = None
+        self.pages = "none"
         try:
             if process.http is not None:
-                self._web = StatusServer(process.http.host, process.http.port, self.health, self._metrics)
+                tls = None if process.http_tls is None else self._certificates[process.http_tls]
+                self._web = StatusServer(process.http.host, process.http.port, self.health, self._metrics, tls)
                 self.http = self._web.address
+                self.pages = f"{'http' if tls is None else 'https'}://{self.http}/healthz and /metrics"
             self._checkpoint = load_model(process)
             self._tracker = Tracker(self._checkpoint, self.publish, process.lag, self._on_batch)
         except BaseException:
@@ -126,16 +134,15 @@ class Service:
         Raises
         ------
         model.errors.MoodringError
-            If the new keys cannot be used; nothing has changed then.
+            If the new keys or certificates cannot be used; nothing has changed then.
         """
-        keys = load_keys(configuration.process)
+        load_keys(configuration.process)
+        self._certificates.use(self._certificates.load(configuration))
         changed_keys = [
             _KEYS[field.name]
             for field in fields(Process)
             if getattr(configuration.process, field.name) != getattr(self._process, field.name)
         ]
-        if keys is not None and self._keys is not None and keys.secret_key != self._keys.secret_key:
-            changed_keys.append("the key in publish.server_key")
         if changed_keys:
             _log.warning(
                 "restart to apply what has changed: %s; until then it stays as it was", ", ".join(changed_keys)
@@ -220,8 +227,11 @@ class Service:
             configured = self._inputs[name]
             self._board.add(name, configured.required)
             _log.info('stream "%s" hears %s', name, configured.input)
+            heard = configured.input
+            files = heard.tls if isinstance(heard, TcpInput) else None
+            tls = None if files is None else self._certificates[files]
             self._streams[name] = SupervisedStream(
-                name, configured.input, self._tracker, self, self._board, self._checkpoint.frontend.parameters
+                name, heard, self._tracker, self, self._board, self._checkpoint.frontend.parameters, tls
             )
             self._streams[name].start()
 

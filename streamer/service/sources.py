@@ -12,9 +12,10 @@ from streamer.pipe import Pipe
 from streamer.service.inputs import FifoInput, FileInput, Input, MicrophoneInput, StdinInput
 from streamer.service.looped_file import LoopedFile
 from streamer.source import Source
+from streamer.tls import MutualTLS
 
 
-def open_source(heard: Input, on_refused: Callable[[], None]) -> Source:
+def open_source(heard: Input, on_refused: Callable[[], None], tls: MutualTLS | None = None) -> Source:
     """Open what is to be heard.
 
     Parameters
@@ -23,6 +24,8 @@ def open_source(heard: Input, on_refused: Callable[[], None]) -> Source:
         From the configuration.
     on_refused : callable
         Is called for each writer that is turned away.
+    tls : MutualTLS, optional
+        What connections are wrapped in, where the configuration asks for that.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def open_source(heard: Input, on_refused: Callable[[], None]) -> Source:
     if isinstance(heard, StdinInput):
         return Pipe(sys.stdin.buffer, heard.pcm.sample_rate, heard.pcm.channels, heard.pcm.sample_format)
     opened = ListeningPCM if heard.listens else ConnectingPCM
-    return opened(heard.address.host, heard.address.port, heard.pcm, on_refused)
+    return opened(heard.address.host, heard.address.port, heard.pcm, on_refused, tls)
 
 
 def is_paced(heard: Input) -> bool:

@@ -13,6 +13,7 @@ from streamer.messages import FINAL_STATES, Estimate, StreamState
 from streamer.service.board import Board
 from streamer.service.inputs import Input
 from streamer.service.sources import can_be_opened_again, is_paced, open_source
+from streamer.tls import MutualTLS
 from streamer.tracker import Tracker
 
 SHORTEST_PAUSE = 0.5
@@ -42,6 +43,8 @@ class SupervisedStream:
         Where restarts and refused writers are counted.
     parameters : FeatureParameters
         What a frame is.
+    tls : MutualTLS, optional
+        What connections are wrapped in.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class SupervisedStream:
         outlet: Outlet,
         board: Board,
         parameters: FeatureParameters,
+        tls: MutualTLS | None = None,
     ) -> None:
         self.stream = stream
         self._heard = heard
@@ -59,6 +63,7 @@ class SupervisedStream:
         self._outlet = outlet
         self._board = board
         self._parameters = parameters
+        self._tls = tls
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._last_words: tuple[StreamState, str] = "ended", ""
@@ -146,7 +151,7 @@ class SupervisedStream:
     def _run_once(self) -> MoodringError | None:
         """Run until the source ends; None if it has ended well, and the outlet has been told so."""
         try:
-            source = open_source(self._heard, lambda: self._board.count_refused(self.stream))
+            source = open_source(self._heard, lambda: self._board.count_refused(self.stream), self._tls)
             live = LiveStream(self.stream, source, self._tracker, self, self._parameters, paced=is_paced(self._heard))
             with self._lock:
                 if not self._stop.is_set():

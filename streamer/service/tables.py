@@ -157,6 +157,10 @@ class Table:
         if first != self._path(key):
             self.complain(key, f"= {show_value(self._content.get(key, what))} is taken by {first}; give each its own")
 
+    def place(self) -> str:
+        """Say where the table is, for messages."""
+        return f"{self._findings.file}: {self._path('')}"
+
     def finish(self, kind: str) -> None:
         """Complain about the keys that nobody has taken.
 

@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/metrics`` over HTTP: Python's own parser behind limits on what a peer can make it do."""
+"""``/healthz`` and ``/metrics`` over HTTP or HTTPS: Python's own parser behind limits on what a peer can make it do."""
 
 from __future__ import annotations
 
@@ -8,23 +8,30 @@ import json
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from model.errors import MoodringError
 from streamer.endpoints import format_address
+from streamer.limited_log import LimitedLog
 from streamer.service.metrics import CONTENT_TYPE, Metrics
+from streamer.tls import MutualTLS, explain
+from streamer.tls_handshakes import name_peer
 
 if TYPE_CHECKING:
     from streamer.service.service import Health
 
 MAXIMUM_HEADER = 8192
 """Bytes of a request that are read; browsers' and Prometheus' have a few hundred."""
+HANDSHAKE_DEADLINE = 1.0
+"""Seconds in which a TLS handshake must be complete, before the request's time begins."""
 HEADER_DEADLINE = 1.0
 """Seconds in which a request must have come, all of it: trickling does not help."""
 RESPONSE_DEADLINE = 2.0
@@ -50,6 +57,8 @@ class PageServer(ABC):
         0 for one that is free.
     setting : str
         Where another address can be chosen, for the error's line.
+    tls : MutualTLS, optional
+        Who may ask: those with a certificate that it allows, and nobody else.
 
     Attributes
     ----------
@@ -64,7 +73,7 @@ class PageServer(ABC):
         If the address cannot be used.
     """
 
-    def __init__(self, host: str, port: int, setting: str) -> None:
+    def __init__(self, host: str, port: int, setting: str, tls: MutualTLS | None = None) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -77,6 +86,8 @@ class PageServer(ABC):
         self.address = format_address((host, bound[1]))
         self.refused = 0
         self._on_loopback = _is_local(bound[0])
+        self._tls = tls
+        self._refusals = LimitedLog(_log)
         self._slots = threading.Semaphore(MAXIMUM_REQUESTS)
         self._lock = threading.Lock()
         self._open: dict[threading.Thread, socket.socket] = {}
@@ -124,10 +135,17 @@ class PageServer(ABC):
                 # closed; or the peer has gone, or there are no descriptors left, which may pass
                 time.sleep(0 if self._closed else 0.05)
                 continue
-            if not self._slots.acquire(timeout=HEADER_DEADLINE + RESPONSE_DEADLINE):
+            if not self._slots.acquire(timeout=HANDSHAKE_DEADLINE + HEADER_DEADLINE + RESPONSE_DEADLINE):
                 self.refused += 1
                 connection.close()
                 continue
+            if self._tls is not None:
+                try:
+                    connection = self._tls.accept(connection)
+                except OSError:
+                    connection.close()  # gone already
+                    self._slots.release()
+                    continue
             thread = threading.Thread(target=self._serve, args=(connection,), name="http request", daemon=True)
             with self._lock:
                 self._open[thread] = connection
@@ -137,13 +155,14 @@ class PageServer(ABC):
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            header = _read_header(connection)
+            header = _read_header(connection) if self._is_allowed(connection) else None
             if header is None:
                 self.refused += 1
             else:
                 response = _Request(header, self).response
                 connection.settimeout(RESPONSE_DEADLINE)  # of all of it: sendall counts down
                 connection.sendall(response)
+                _say_end(connection)
         except OSError:
             self.refused += 1  # gone, or too slow
         finally:
@@ -151,6 +170,20 @@ class PageServer(ABC):
                 del self._open[threading.current_thread()]
             connection.close()
             self._slots.release()
+
+    def _is_allowed(self, connection: socket.socket) -> bool:
+        if not isinstance(connection, ssl.SSLSocket):
+            return True
+        peer = name_peer(connection)
+        connection.settimeout(HANDSHAKE_DEADLINE)  # of all of it
+        try:
+            connection.do_handshake()
+        except (OSError, ValueError) as error:
+            reason = explain(error if isinstance(error, OSError) else ConnectionError())
+            with self._lock:
+                self._refusals.warning(reason, f"refused {peer}: {reason}")
+            return False
+        return True
 
 
 class StatusServer(PageServer):
@@ -166,6 +199,8 @@ class StatusServer(PageServer):
         Gives the state of the service.
     metrics : Metrics
         What ``/metrics`` shows.
+    tls : MutualTLS, optional
+        Who may ask.
 
     Raises
     ------
@@ -173,10 +208,12 @@ class StatusServer(PageServer):
         If the address cannot be used.
     """
 
-    def __init__(self, host: str, port: int, health: Callable[[], Health], metrics: Metrics) -> None:
+    def __init__(
+        self, host: str, port: int, health: Callable[[], Health], metrics: Metrics, tls: MutualTLS | None = None
+    ) -> None:
         self._health = health
         self._metrics = metrics
-        super().__init__(host, port, "http.listen")
+        super().__init__(host, port, "http.listen", tls)
 
     def answer(self, path: str) -> tuple[HTTPStatus, str, bytes] | None:
         """Make the page of a path; see `PageServer.answer`."""
@@ -244,9 +281,18 @@ def _read_header(connection: socket.socket) -> bytes | None:
     return None
 
 
+def _say_end(connection: socket.socket) -> None:
+    """Tell a TLS peer that this was all, without waiting for its answer."""
+    if isinstance(connection, ssl.SSLSocket):
+        connection.setblocking(False)
+        with suppress(OSError):
+            connection.unwrap()
+
+
 def _shut_down(connection: socket.socket) -> None:
     try:
-        connection.shutdown(socket.SHUT_RDWR)
+        # not as an SSLSocket does it: that one would be a plain socket afterwards, for its thread
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
     except OSError:
         return  # it was not connected any more
 
