@@ -87,12 +87,11 @@ class _Stream:
     bodies: dict[type, bytes] = field(default_factory=dict)
     rivals: dict[str, float | None] = field(default_factory=dict)
 
-    def knows(self, message: Estimate | Status) -> bool:
-        """Tell whether a message is no newer than what was sent on, and not of a run that is known to be another."""
-        if isinstance(message, Status) and message.started not in (None, self.started) and self.started != _UNKNOWN:
+    def knows(self, status: Status) -> bool:
+        """Tell whether a status is no newer than what was sent on, and not of a run that is known to be another."""
+        if status.started not in (None, self.started) and self.started != _UNKNOWN:
             return False
-        before = self.last.get(type(message))
-        return before is not None and message.time <= before.time
+        return any(status.time <= before.time for before in self.last.values())
 
 
 class Switchboard:
@@ -195,8 +194,11 @@ class Switchboard:
         return stream
 
     def _take_over(self, stream: _Stream, origin: Origin, message: Estimate | Status) -> bool:
-        """Say whether a message by another way shows that the stream comes by that way from now on."""
-        if (stream.final or stream.silent) and not stream.knows(message):
+        """Say whether a message by another way shows that the stream comes by that way from now on.
+
+        Only a status does: it tells subscribers first whether what follows is another run.
+        """
+        if isinstance(message, Status) and (stream.final or stream.silent) and not stream.knows(message):
             self._said.warning(
                 f"{message.stream} {origin.endpoint}",
                 f'stream "{message.stream}" comes from {origin.endpoint} now, not from {stream.origin.endpoint}',
