@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.features import FloatArray, mean_square, periodic_hann, power_spectrum
+from model.features import FRAMES_AT_ONCE, FloatArray, mean_square, periodic_hann, power_spectrum
 
 SAMPLE_RATE = 22050
 FRAME_LENGTH = 11025
@@ -65,6 +65,9 @@ class EarFrontend:
 
     def __call__(self, frames: FloatArray) -> FloatArray:
         """Return mel energies, shape (n, COLUMNS, MEL_BANDS), of frames of float32 samples, shape (n, FRAME_LENGTH)."""
+        if len(frames) > FRAMES_AT_ONCE:
+            starts = range(0, len(frames), FRAMES_AT_ONCE)
+            return np.concatenate([self(frames[start : start + FRAMES_AT_ONCE]) for start in starts])
         columns = np.lib.stride_tricks.sliding_window_view(frames, FFT_WINDOW, axis=1)[:, ::FFT_HOP]
         energies: FloatArray = np.matmul(power_spectrum(columns * self._taper), self._weights)
         return energies
