@@ -12,3 +12,8 @@ BUNDLED = ("default", "large")
 def bundled_checkpoint_path(name: str = BUNDLED[0]) -> Path:
     """Return the path of a checkpoint that moodring ships, one of `BUNDLED`."""
     return Path(str(files("model") / "weights" / f"{name}.safetensors"))
+
+
+def bundled_onnx_path(name: str = BUNDLED[0]) -> Path:
+    """Return where a model that moodring ships is in ONNX, if it is."""
+    return bundled_checkpoint_path(name).with_suffix(".onnx")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,22 +25,16 @@ from model.bundled import BUNDLED as BUNDLED
 from model.bundled import bundled_checkpoint_path as bundled_checkpoint_path
 from model.ear import Ear
 from model.errors import CheckpointError as CheckpointError
-from model.errors import shown
 from model.estimator import Estimator
 from model.features import FloatArray, Frontend
+from model.metadata import MAXIMUM_BYTES as MAXIMUM_BYTES
+from model.metadata import MAXIMUM_HEADER_BYTES as MAXIMUM_HEADER_BYTES
+from model.metadata import METADATA_KEY as METADATA_KEY
+from model.metadata import VERSION, fitting_together, parse_metadata, reading, replace_file
 from model.network import EmotionNetwork
 from model.network_parameters import NetworkParameters, validate_model_name
 from model.parts import build_parts, parts_tensors, parts_to_json
-from model.tensor_file import TensorFileError, read_tensor_file
-
-VERSION = 1
-METADATA_KEY = "moodring"
-MAXIMUM_BYTES = 1 << 26
-"""A larger file is refused before it is read; the bundled checkpoints are forty times smaller."""
-MAXIMUM_HEADER_BYTES = 1 << 20
-"""A longer header is refused before it is parsed; those of the bundled checkpoints are eighty times shorter."""
-
-_LONGEST_REASON = 200
+from model.tensor_file import read_tensor_file
 
 
 @dataclass
@@ -116,6 +109,24 @@ class Checkpoint(Estimator):
             digest.update(self.ear.digest())
         return digest.hexdigest()
 
+    def metadata(self) -> str:
+        """Return what a file of this model says of it, as a JSON object.
+
+        Raises
+        ------
+        CheckpointError
+            If the name would not be read again.
+        """
+        described = {
+            "version": VERSION,
+            "name": validate_model_name(self.name),
+            **parts_to_json(self.frontend, self.network, self.ear),
+            "training": self.training,
+            "metrics": self.metrics,
+            "licence": self.licence,
+        }
+        return json.dumps(described, sort_keys=True)
+
     def save(self, path: str | Path) -> None:
         """Write the checkpoint; an existing file is replaced in one step or not at all.
 
@@ -130,23 +141,9 @@ class Checkpoint(Estimator):
             If the file cannot be written, or the name would not be read again.
         """
         path = Path(path)
-        metadata = {
-            "version": VERSION,
-            "name": validate_model_name(self.name),
-            **parts_to_json(self.frontend, self.network, self.ear),
-            "training": self.training,
-            "metrics": self.metrics,
-            "licence": self.licence,
-        }
         tensors = parts_tensors(self.frontend, self.network, self.ear)
-        content = save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise CheckpointError(f'cannot write checkpoint "{path}": {error.strerror}') from error
+        content = save(tensors, {METADATA_KEY: self.metadata()})
+        replace_file(path, content)
 
 
 def load_checkpoint(path: str | Path | None = None) -> Checkpoint:
@@ -171,38 +168,11 @@ def load_checkpoint(path: str | Path | None = None) -> Checkpoint:
     """
     name = BUNDLED[0] if path is None else str(path)
     path = bundled_checkpoint_path(name) if name in BUNDLED else Path(name)
-    try:
+    with reading(path):
         file = read_tensor_file(path, MAXIMUM_BYTES, MAXIMUM_HEADER_BYTES)
-    except FileNotFoundError as error:
-        raise CheckpointError(f'no checkpoint file "{path}"') from error
-    except OSError as error:
-        raise CheckpointError(f'cannot read checkpoint "{path}": {error.strerror or error}') from error
-    except TensorFileError as error:
-        raise CheckpointError(f'checkpoint "{path}" {error}; train or copy it again') from error
-    metadata = _parse_metadata(path, file.metadata)
-    try:
+    metadata = parse_metadata(path, file.metadata, "a safetensors")
+    with fitting_together(path):
         return _rebuild(metadata, file.tensors)
-    except KeyError as error:
-        raise CheckpointError(f'checkpoint "{path}" does not fit together: {error} is missing') from error
-    except (ArithmeticError, AttributeError, CheckpointError, RuntimeError, TypeError, ValueError) as error:
-        reason = shown(" ".join(str(error).split()), _LONGEST_REASON)
-        raise CheckpointError(f'checkpoint "{path}" does not fit together: {reason}') from error
-
-
-def _parse_metadata(path: Path, header: Mapping[str, str] | None) -> dict[str, Any]:
-    text = (header or {}).get(METADATA_KEY)
-    try:
-        metadata = None if text is None else json.loads(text)
-    except (ValueError, RecursionError):
-        metadata = None
-    if not isinstance(metadata, dict):
-        raise CheckpointError(f'"{path}" is a safetensors file, but not a moodring checkpoint')
-    if metadata.get("version") != VERSION or isinstance(metadata["version"], bool):
-        raise CheckpointError(
-            f'checkpoint "{path}" has version {shown(metadata.get("version"))}; this moodring reads version '
-            f"{VERSION}: train it again, or install the moodring that made it"
-        )
-    return metadata
 
 
 def _rebuild(metadata: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> Checkpoint:

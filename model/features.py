@@ -39,6 +39,9 @@ twice as long."""
 SILENCE_DBFS = -200.0
 """Loudness given to a frame of exact zeros, in dBFS: below anything that 32-bit samples can hold."""
 
+LARGEST_FILTER_WEIGHT = 100.0
+"""Of a filterbank; librosa's reach 1. Larger ones would let the energies of loud sounds overflow."""
+
 SMALLEST_ENERGY_FLOOR = 1e-30
 """Below it, 32-bit floats lose precision and then become 0, which has no logarithm."""
 
@@ -211,6 +214,19 @@ class Frontend:
     def _decibels(self, energy: FloatArray) -> FloatArray:
         decibels: FloatArray = 10 * np.log10(np.maximum(energy, np.float32(self.parameters.energy_floor)))
         return decibels
+
+
+def check_filterbank(name: str, bank: FloatArray) -> FloatArray:
+    """Return a filterbank of a file if energies can be multiplied by it.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or larger than `LARGEST_FILTER_WEIGHT`.
+    """
+    if not bool(((bank >= 0) & (bank <= LARGEST_FILTER_WEIGHT)).all()):
+        raise ValueError(f'tensor "{name}" must have weights from 0 to {LARGEST_FILTER_WEIGHT:g}')
+    return bank
 
 
 def mean_square(frames: FloatArray) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.errors import shown
-from model.features import FloatArray
+from model.features import FloatArray, check_filterbank
 from model.network import EmotionNetwork
 
 MOST_PRODUCTS = 1 << 30
@@ -19,8 +19,6 @@ MOST_PRODUCTS = 1 << 30
 bundled networks take a hundredth."""
 MOST_ACTIVATIONS = 1 << 20
 """Outputs of the widest layer over a window: 64 windows at once then take 256 MB for it."""
-LARGEST_FILTER_WEIGHT = 100.0
-"""Of a filterbank; librosa's reach 1. Larger ones would let the energies of loud sounds overflow."""
 MOST_REMEMBERED = 1 << 19
 """Numbers of all the feature rows that the network looks back over: 64 streams at once then take 128 MB for them."""
 
@@ -55,16 +53,13 @@ def checked_filterbank(tensors: Mapping[str, Tensor], name: str) -> FloatArray:
     Raises
     ------
     ValueError
-        If it is missing or something else, or a weight is negative or larger than `LARGEST_FILTER_WEIGHT`.
+        If it is missing or something else, or `model.features.check_filterbank` refuses it.
     """
     if name not in tensors:
         raise ValueError(f'tensor "{name}" is missing')
     bank = tensors[name]
     check_tensors({name: torch.empty(bank.shape, dtype=torch.float32, device="meta")}, {name: bank})
-    if not bool(((bank >= 0) & (bank <= LARGEST_FILTER_WEIGHT)).all()):
-        raise ValueError(f'tensor "{name}" must have weights from 0 to {LARGEST_FILTER_WEIGHT:g}')
-    filterbank: FloatArray = bank.numpy()
-    return filterbank
+    return check_filterbank(name, bank.numpy())
 
 
 def check_cost(network: EmotionNetwork) -> None:

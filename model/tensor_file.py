@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from model.regular_file import FileError, open_regular, size_of
+
 _LENGTH_BYTES = 8
-
-
-class TensorFileError(ValueError):
-    """A file is no safetensors file, or larger than its reader allows; the text ends a sentence about the file."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +58,11 @@ def read_tensor_file(path: Path, most_bytes: int, most_header_bytes: int) -> Ten
     ------
     OSError
         If it cannot be read.
-    TensorFileError
+    FileError
         If it is no regular file, too large, truncated or no safetensors file.
     """
-    with _open(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > most_bytes:
-            raise TensorFileError(f"has {size} bytes; at most {most_bytes} are allowed")
+    with open_regular(path) as file:
+        size = size_of(file, most_bytes)
         header = _read_header(file, size, most_header_bytes)
         file.seek(0)
         content = file.read(size)
@@ -75,35 +70,23 @@ def read_tensor_file(path: Path, most_bytes: int, most_header_bytes: int) -> Ten
     try:
         return TensorFile(metadata, load(content))
     except (SafetensorError, AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise TensorFileError("is truncated or not a safetensors file") from error
+        raise FileError("is truncated or not a safetensors file") from error
 
 
 def read_metadata(path: Path, most_header_bytes: int) -> dict[str, str]:
     """Read the metadata alone, of a file that is as long as its header says; otherwise as `read_tensor_file` does."""
-    with _open(path) as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         return _metadata(_read_header(file, size, most_header_bytes), size)
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        # opening a named pipe would wait for its writer
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise TensorFileError("is not a file")
-        return path.open("rb")
-    except OSError:
-        raise
-    except ValueError as error:  # a null character in the path
-        raise error if isinstance(error, TensorFileError) else FileNotFoundError(str(error)) from error
 
 
 def _read_header(file: BinaryIO, size: int, most_header_bytes: int) -> bytes:
     start = file.read(_LENGTH_BYTES)
     length = struct.unpack("<Q", start)[0] if len(start) == _LENGTH_BYTES else size
     if length > size - _LENGTH_BYTES:
-        raise TensorFileError("is truncated or not a safetensors file")
+        raise FileError("is truncated or not a safetensors file")
     if length > most_header_bytes:
-        raise TensorFileError(f"has a header of {length} bytes; at most {most_header_bytes} are allowed")
+        raise FileError(f"has a header of {length} bytes; at most {most_header_bytes} are allowed")
     return file.read(length)
 
 
@@ -114,7 +97,7 @@ def _metadata(header: bytes, size: int) -> dict[str, str]:
         ends = [field["data_offsets"][1] for field in fields.values()]
         whole = max(ends, default=0) == size - _LENGTH_BYTES - len(header)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise TensorFileError("is truncated or not a safetensors file") from error
+        raise FileError("is truncated or not a safetensors file") from error
     if not whole or not all(isinstance(text, str) for text in metadata.values()):
-        raise TensorFileError("is truncated or not a safetensors file")
+        raise FileError("is truncated or not a safetensors file")
     return metadata

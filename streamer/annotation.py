@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from model.estimator import Estimator
+from model.loading import DEFAULT_MODEL, ModelChoice
 from streamer.file_rows import write_rows
 from streamer.interruption import Interrupted, Interruption
 from streamer.jobs import End, Jobs, Rows
@@ -58,7 +59,7 @@ class Annotation:
         Asked after every estimate.
     on_progress : callable
         Is told the path of the file at hand, and how many are done.
-    model : str or None
+    model : ModelChoice
         What `checkpoint` was loaded from, for other processes.
     jobs : int
         Processes that track files side by side; with 1 it is this one.
@@ -76,7 +77,7 @@ class Annotation:
         lag: float,
         interrupted: Interruption,
         on_progress: Callable[[str, int], None],
-        model: str | None = None,
+        model: ModelChoice = DEFAULT_MODEL,
         jobs: int = 1,
     ) -> None:
         self.problems: list[str] = []

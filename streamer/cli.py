@@ -29,6 +29,7 @@ _LONGEST_COMPLAINT = 0.5
 class _Entry(NamedTuple):
     target: str
     help: str
+    extra: str = ""
 
 
 _COMMANDS = {
@@ -41,10 +42,13 @@ _COMMANDS = {
     "serve": _Entry("streamer.commands.serve:serve", "Track several streams as a service, from a configuration."),
     "hub": _Entry("streamer.commands.hub:hub", "Bring many trackers, on many machines, to one endpoint."),
     "keygen": _Entry("streamer.commands.keygen:keygen", "Make a key pair for a publisher or a subscriber."),
-    "train": _Entry("training.commands:train", "Train a model from labelled music."),
-    "evaluate": _Entry("training.commands:evaluate", "Measure a model on labelled music."),
-    "search": _Entry("training.paper.commands:search", "Search the paper's hyperparameters."),
-    "reproduce": _Entry("training.paper.commands:reproduce", "Print the paper's tables, ours beside them."),
+    "export": _Entry("streamer.commands.export:export", "Write a model for machines without torch."),
+    "train": _Entry("training.commands:train", "Train a model from labelled music.", "train"),
+    "evaluate": _Entry("training.commands:evaluate", "Measure a model on labelled music.", "train"),
+    "search": _Entry("training.paper.commands:search", "Search the paper's hyperparameters.", "search"),
+    "reproduce": _Entry(
+        "training.paper.commands:reproduce", "Print the paper's tables, ours beside them.", "reproduce"
+    ),
 }
 
 
@@ -56,12 +60,17 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _, attribute = _COMMANDS[cmd_name].target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise _missing_package(error, cmd_name) from error
         return command
 
     def invoke(self, ctx: click.Context) -> None:
         try:
             super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            raise _missing_package(error, ctx.invoked_subcommand or "") from error
         except BrokenPipeError:
             _discard(_STANDARD_OUTPUT)  # whoever read it has seen enough
         except KeyboardInterrupt as error:
@@ -70,6 +79,15 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in _COMMANDS.items()])
+
+
+def _missing_package(error: ModuleNotFoundError, command: str) -> Exception:
+    """Say what a command needs that is not installed; a module of our own that is missing is no such thing."""
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "model", "streamer", "training"):
+        return error
+    extra = _COMMANDS[command].extra if command in _COMMANDS else ""
+    return MoodringError(f'moodring {command} needs {package}: pip install "moodring{f"[{extra}]" if extra else ""}"')
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

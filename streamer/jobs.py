@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 
 from model.errors import MoodringError
+from model.loading import ModelChoice
 from streamer.worker import END, FAILURE, ROWS, SETTINGS, work
 
 _TRIES = 2
@@ -73,7 +74,7 @@ class _Task:
 
 
 class _Worker:
-    def __init__(self, model: str | None, lag: float) -> None:
+    def __init__(self, model: ModelChoice, lag: float) -> None:
         self.connection, theirs = _CONTEXT.Pipe()
         self.task: _Task | None = None
         self.ready = False
@@ -98,8 +99,8 @@ class Jobs:
         What to track, each once.
     jobs : int
         How many processes.
-    model : str or None
-        As `load_checkpoint` takes it.
+    model : ModelChoice
+        Which model, in which runtime.
     lag : float
         Seconds to look back.
     settings : mapping of str to str
@@ -107,7 +108,7 @@ class Jobs:
     """
 
     def __init__(
-        self, files: Sequence[str], jobs: int, model: str | None, lag: float, settings: Mapping[str, str]
+        self, files: Sequence[str], jobs: int, model: ModelChoice, lag: float, settings: Mapping[str, str]
     ) -> None:
         self._files = files
         self._start = partial(_Worker, model, lag)

@@ -12,24 +12,23 @@ import os
 import sys
 from multiprocessing.connection import Connection
 
+from model.loading import ModelChoice
+
 SETTINGS, ROWS, END, FAILURE = b"S", b"R", b"E", b"F"
 
 
-def work(connection: Connection, model: str | None, lag: float) -> None:
+def work(connection: Connection, model: ModelChoice, lag: float) -> None:
     """Track the files that come, until the pipe is closed; which it is too when the parent was killed.
 
     Parameters
     ----------
     connection : Connection
         The worker's end of the pipe.
-    model : str or None
-        As `load_checkpoint` takes it.
+    model : ModelChoice
+        Which model, in which runtime.
     lag : float
         Seconds to look back.
     """
-    import torch
-
-    from model.checkpoint import load_checkpoint
     from model.errors import MoodringError
     from streamer.file_rows import write_rows
     from streamer.kept_rows import encode_rows, settings_of
@@ -40,9 +39,9 @@ def work(connection: Connection, model: str | None, lag: float) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     discard_native_output()
-    torch.set_num_threads(1)
     try:
-        checkpoint = load_checkpoint(model)
+        checkpoint = model.load()
+        checkpoint.use_one_thread()
         settings = settings_of(checkpoint, checkpoint.frames_of_lag(lag))
         connection.send_bytes(SETTINGS + json.dumps(settings).encode())
         while True:

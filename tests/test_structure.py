@@ -40,7 +40,7 @@ except SystemExit as ended:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     live = ("demo", "listen", "stream", "annotate", "watch", "devices")
-    for command in (*live, "train", "evaluate", "search", "reproduce"):
+    for command in (*live, "export", "train", "evaluate", "search", "reproduce"):
         assert f"  {command} " in ended.stdout
 
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from model.errors import shown
-from model.tensor_file import TensorFileError, read_tensor_file
+from model.regular_file import FileError
+from model.tensor_file import read_tensor_file
 from training.clips import FloatArray
 from training.files import write_whole
 from training.tables import DataError
@@ -130,7 +131,7 @@ def read_tracks(path: Path) -> tuple[Tracks, dict[str, Any]]:
         tensors = {key: tensor.numpy() for key, tensor in file.tensors.items()}
     except OSError as error:
         raise DataError(f'cannot read the tracks "{path}": {error.strerror or error}') from error
-    except TensorFileError as error:
+    except FileError as error:
         raise DataError(f'"{path}" is truncated or no file of tracks (it {error}); write it again') from error
     except TypeError as error:  # a type of numbers that numpy does not have
         raise DataError(f'the tracks "{path}" are of another type than float32; write them again') from error

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from model.errors import MoodringError
+from model.loading import ModelChoice
 from streamer.commands.options import lag_option, model_option
 
 
@@ -35,7 +36,7 @@ from streamer.commands.options import lag_option, model_option
 def annotate(
     paths: tuple[str, ...],
     output: str,
-    model: str | None,
+    model: ModelChoice,
     lag: float,
     restart: bool,
     jobs: int | None,
@@ -59,13 +60,12 @@ def annotate(
       moodring annotate music/ -o mood.parquet
       moodring annotate music/ --jobs 2 -o mood.csv    leave the other cores alone
     """
-    from model.checkpoint import load_checkpoint
     from streamer.annotation import Annotation, usual_jobs
     from streamer.interruption import interruption
     from streamer.table import validate_table_path
 
     validate_table_path(output)
-    checkpoint = load_checkpoint(model)
+    checkpoint = model.load()
     checkpoint.frames_of_lag(lag)
     problems: list[str] = []
     files = list(_audio_files(paths, problems))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from model.checkpoint import load_checkpoint
 from streamer.commands.options import LiveOptions
 from streamer.display import make_display
 from streamer.framer import phases_of_rate
@@ -43,7 +42,7 @@ def run_live(
         If anything cannot be opened, or breaks.
     """
     stream = options.stream or re.sub(r"[^A-Za-z0-9._-]+", "_", default_stream)[:100] or "stream"
-    checkpoint = load_checkpoint(options.model)
+    checkpoint = options.model.load()
     checkpoint.frames_of_lag(options.lag)
     phases = phases_of_rate(options.rate, checkpoint.frontend.parameters)
     publisher = Publisher(options.publish, options.insecure, options.keys)

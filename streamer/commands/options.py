@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from model.loading import RUNTIMES, ModelChoice, Runtime
 from streamer.messages import DEFAULT_ENDPOINT, MessageError, validate_stream_name
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class LiveOptions:
         Endpoint to bind.
     stream : str or None
         The stream's name; the source's own if None.
-    model : str or None
-        Path of a checkpoint; the bundled one if None.
+    model : ModelChoice
+        Which model, in which runtime.
     lag : float
         Seconds to look back.
     rate : float
@@ -44,7 +45,7 @@ class LiveOptions:
 
     publish: str
     stream: str | None
-    model: str | None
+    model: ModelChoice
     lag: float
     rate: float
     quiet: bool
@@ -61,16 +62,31 @@ def stream_name(ctx: click.Context, parameter: click.Parameter, value: str | Non
         raise click.BadParameter(str(error)) from error
 
 
-def model_option(command: _F) -> _F:
-    """Add ``--model``."""
-    return click.option(
-        "--model",
-        "model",
-        metavar="CHECKPOINT",
-        type=click.Path(dir_okay=True),
-        help="default or large (bundled; large needs `pip install --no-deps musicnn`), or a checkpoint that `moodring "
-        "train` made.  [default: default]",
-    )(command)
+def model_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--model`` and ``--runtime`` to a command, which gets a `ModelChoice` as its argument ``model``."""
+
+    @wraps(command)
+    def wrapper(*arguments: Any, model: str | None, runtime: Runtime | None, **others: Any) -> None:
+        command(*arguments, model=ModelChoice(model, runtime), **others)
+
+    decorators = [
+        click.option(
+            "--model",
+            "model",
+            metavar="MODEL",
+            type=click.Path(dir_okay=True),
+            help="default or large (bundled; large needs torch and `pip install --no-deps musicnn`), or what `moodring "
+            "train` or `moodring export` wrote.  [default: default]",
+        ),
+        click.option(
+            "--runtime",
+            type=click.Choice(RUNTIMES),
+            help="What computes the model.  [default: onnx for the bundled default and .onnx files, torch for others]",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        wrapper = decorator(wrapper)
+    return wrapper
 
 
 def lag_option(command: _F) -> _F:
@@ -146,7 +162,7 @@ def live_options(command: Callable[..., None]) -> Callable[..., None]:
         live = LiveOptions(**{field.name: arguments.pop(field.name) for field in fields(LiveOptions)})
         command(live, **arguments)
 
-    decorators = [
+    decorators: list[Callable[..., Any]] = [
         click.option(
             "--publish",
             metavar="ENDPOINT",

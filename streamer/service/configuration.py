@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from model.bundled import BUNDLED
 from model.errors import MoodringError
+from model.loading import RUNTIMES, ModelChoice, Runtime
 from model.toml_text import has_parser, parse_toml
 from streamer.endpoints import EndpointError, is_loopback, validate_endpoint
 from streamer.messages import DEFAULT_ENDPOINT, MessageError, validate_stream_name
@@ -61,8 +63,8 @@ class Process:
 
     Attributes
     ----------
-    model : str or None
-        A checkpoint; the bundled one if None.
+    model : ModelChoice
+        Which model, in which runtime.
     lag : float
         Seconds to look back.
     endpoint : str
@@ -77,7 +79,7 @@ class Process:
         Who may ask there; None for everybody, without encryption.
     """
 
-    model: str | None
+    model: ModelChoice
     lag: float
     endpoint: str
     insecure: bool
@@ -180,7 +182,8 @@ def _read(path: Path, file: str) -> Mapping[str, Any]:
 
 
 def _process(root: Table, folder: Path) -> Process:
-    model = root.take("model", text, "default, large or the path of a checkpoint", None)
+    model = root.take("model", text, "default, large or the path of a model's file", None)
+    runtime = root.take("runtime", one_of(*RUNTIMES), " or ".join(RUNTIMES), None)
     lag = root.take("lag", seconds, "seconds, such as 0.0 or 2.5", 0.0)
     publish = root.table("publish")
     endpoint = publish.take(
@@ -212,11 +215,18 @@ def _process(root: Table, folder: Path) -> Process:
     if enabled:
         guard(http, "listen", listen, open_to_others or http_tls is not None)
     http.finish("[http]")
-    if model is not None and model not in ("default", "large"):
+    if model is not None and model not in BUNDLED:
         model = str(folder / model)
     http_address = listen if enabled else None
     return Process(
-        model, lag, endpoint, insecure, server_key, allow_clients, http_address, http_tls if enabled else None
+        ModelChoice(model, cast("Runtime | None", runtime)),
+        lag,
+        endpoint,
+        insecure,
+        server_key,
+        allow_clients,
+        http_address,
+        http_tls if enabled else None,
     )
 
 

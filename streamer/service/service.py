@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
-from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import MoodringError
+from model.estimator import Estimator
 from streamer.keys import ServerKeys
 from streamer.messages import Estimate, StreamState
 from streamer.publisher import Publisher, PublisherStatistics
@@ -262,7 +262,7 @@ class Service:
         return time.monotonic() - self._last_batch > STUCK_AFTER and any(self.waiting().values())
 
 
-def load_model(process: Process) -> Checkpoint:
+def load_model(process: Process) -> Estimator:
     """Read the model.
 
     Parameters
@@ -272,14 +272,14 @@ def load_model(process: Process) -> Checkpoint:
 
     Returns
     -------
-    Checkpoint
+    Estimator
 
     Raises
     ------
     model.errors.MoodringError
         If it cannot be read, or cannot look back so far.
     """
-    checkpoint = load_checkpoint(process.model)
+    checkpoint = process.model.load()
     checkpoint.frames_of_lag(process.lag)
     return checkpoint
 

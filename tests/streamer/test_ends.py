@@ -290,7 +290,8 @@ def _caught(run: Fork | subprocess.Popen[str]) -> int:
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
 @pytest.mark.parametrize("delay", [0.02, 0.1, 0.7])
 def test_a_signal_while_it_starts_is_one_line(song: Path, endpoint: str, delay: float, number: int, word: str) -> None:
-    arguments = ["moodring", "stream", str(song), "--quiet", "--publish", endpoint]
+    # with torch it starts long enough for the last delay
+    arguments = ["moodring", "stream", str(song), "--quiet", "--publish", endpoint, "--runtime", "torch"]
     # before that line there is only Python's own start, which has an answer of its own to Ctrl-C
     program = f"import sys; sys.argv = {arguments}; from streamer.start import main; print(flush=True); main()"
     run = subprocess.Popen(

@@ -37,6 +37,7 @@ def test_everything(tmp_path: Path) -> None:
         tmp_path,
         """
         model = "mine.safetensors"
+        runtime = "torch"
         lag = 1.5
         [publish]
         endpoint = "tcp://0.0.0.0:5600"
@@ -70,7 +71,7 @@ def test_everything(tmp_path: Path) -> None:
         """,
     )
     process = configuration.process
-    assert (process.model, process.lag) == (str(tmp_path / "mine.safetensors"), 1.5)
+    assert (process.model, process.lag) == ((str(tmp_path / "mine.safetensors"), "torch"), 1.5)
     assert process.server_key == tmp_path / "keys" / "server.key_secret"
     assert process.allow_clients == Path("/etc/moodring/clients")
     assert str(process.http) == "[::1]:0"

@@ -19,8 +19,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from model.errors import shown
+from model.regular_file import FileError
 from model.tensor_checks import check_tensors
-from model.tensor_file import TensorFileError, read_metadata, read_tensor_file
+from model.tensor_file import read_metadata, read_tensor_file
 from training.files import write_whole
 from training.paper import networks
 from training.paper.configuration import Configuration, configure
@@ -59,7 +60,7 @@ def is_system_file(path: Path) -> bool:
     """Tell whether a file is a trained system rather than a checkpoint; False if it cannot be read at all."""
     try:
         return METADATA_KEY in read_metadata(path, _MOST_HEADER_BYTES)
-    except (OSError, TensorFileError):
+    except (OSError, FileError):
         return False
 
 
@@ -103,7 +104,7 @@ def read_system(path: Path) -> SystemFile:
         metadata = json.loads(file.metadata.get(METADATA_KEY, "null"))
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror or error}') from error
-    except TensorFileError as error:
+    except FileError as error:
         raise DataError(f'cannot read "{path}": it {error}') from error
     except (RecursionError, ValueError):
         metadata = None

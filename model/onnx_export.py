@@ -1,0 +1,144 @@
+"""Makes one ONNX file of a checkpoint; `model.onnx_model` says what is in it, and reads it. Needs torch and onnx."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+from model.checkpoint import Checkpoint
+from model.ear import COLUMNS, MEL_BANDS
+from model.ears import DistilledListener
+from model.errors import CheckpointError
+from model.metadata import METADATA_KEY, replace_file
+from model.network import EmotionNetwork
+from model.onnx_file import IR_VERSION, OPERATOR_SET
+from model.onnx_model import (
+    CHROMA_FILTERBANK,
+    EAR_FILTERBANK,
+    ESTIMATES,
+    HEARD,
+    HISTORY,
+    MEL_FILTERBANK,
+    SPECTROGRAMS,
+    STDS,
+    WINDOW,
+    input_names,
+)
+
+_AXES = {
+    SPECTROGRAMS: {0: "frames"},
+    HEARD: {0: "frames"},
+    HISTORY: {0: "streams", 1: "frames"},
+    WINDOW: {0: "streams", 1: "heard"},
+    ESTIMATES: {0: "streams", 1: "heard"},
+    STDS: {0: "streams"},
+}
+
+
+class _Estimates(nn.Module):
+    """The network up to its members' mean, from which an estimate is read out."""
+
+    def __init__(self, network: EmotionNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, window: Tensor, history: Tensor | None = None) -> tuple[Tensor, ...]:
+        statistics = None if history is None else self.network.statistics(history)
+        estimates = self.network.members_of(window, statistics).mean(dim=2)
+        return (estimates,) if self.network.spread is None else (estimates, self.network.spread(statistics))
+
+
+def export_onnx(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write a checkpoint as one ONNX file; an existing file is replaced in one step or not at all.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    path : str or Path
+        Where to.
+
+    Raises
+    ------
+    CheckpointError
+        If its ear cannot be exported, or the file cannot be written.
+    """
+    replace_file(Path(path), _exported(checkpoint).SerializeToString(deterministic=True))
+
+
+def _exported(checkpoint: Checkpoint) -> onnx.ModelProto:
+    parameters = checkpoint.network_parameters
+    columns = checkpoint.frontend.parameters.feature_count + parameters.ear_columns
+    # sizes that no other axis has, so that none is taken for another
+    history = torch.randn(2, 7, columns, generator=torch.Generator().manual_seed(0))
+    examples = {WINDOW: history[:, -5:], HISTORY: history}
+    names = sorted(input_names(parameters), key=[WINDOW, HISTORY].index)
+    outputs = [ESTIMATES, STDS] if parameters.spread_units else [ESTIMATES]
+    graphs = [
+        _graph(_Estimates(checkpoint.network), tuple(examples[name] for name in names), names, outputs, "network.")
+    ]
+    banks = {
+        MEL_FILTERBANK: checkpoint.frontend.mel_filterbank,
+        CHROMA_FILTERBANK: checkpoint.frontend.chroma_filterbank,
+    }
+    if checkpoint.ear is not None:
+        if not isinstance(checkpoint.ear, DistilledListener):
+            raise CheckpointError(
+                f'model "{checkpoint.name}" hears with {checkpoint.ear.kind}, whose weights stay in their own package: '
+                "it runs in torch only"
+            )
+        banks[EAR_FILTERBANK] = checkpoint.ear.frontend.mel_filterbank
+        spectrograms = torch.zeros(3, COLUMNS, MEL_BANDS)
+        graphs.append(_graph(checkpoint.ear.network, (spectrograms,), [SPECTROGRAMS], [HEARD], "ear."))
+    whole = helper.make_graph(
+        [node for graph in graphs for node in graph.node],
+        "moodring",
+        [value for graph in graphs for value in graph.input],
+        [value for graph in graphs for value in graph.output],
+        [tensor for graph in graphs for tensor in graph.initializer]
+        + [numpy_helper.from_array(np.ascontiguousarray(bank), name) for name, bank in banks.items()],
+    )
+    model = helper.make_model(
+        whole, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPERATOR_SET)], producer_name="moodring"
+    )
+    helper.set_model_props(model, {METADATA_KEY: checkpoint.metadata()})
+    onnx.checker.check_model(model)
+    return model
+
+
+def _graph(
+    module: nn.Module, examples: tuple[Tensor, ...], inputs: list[str], outputs: list[str], prefix: str
+) -> onnx.GraphProto:
+    content = io.BytesIO()
+    modes = {part: part.training for part in module.modules()}
+    with warnings.catch_warnings():
+        # that it is the older of two exporters, and that shapes that are looked at are those of the example
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(
+                module.eval(),
+                examples,
+                content,  # type: ignore[arg-type]  # the older exporter takes an open file
+                input_names=inputs,
+                output_names=outputs,
+                dynamic_axes={name: _AXES[name] for name in (*inputs, *outputs)},
+                opset_version=OPERATOR_SET,
+                dynamo=False,
+            )
+        finally:
+            for part, mode in modes.items():
+                part.training = mode
+    graph = onnx.load_from_string(content.getvalue()).graph
+    prefixed: onnx.GraphProto = onnx.compose.add_prefix_graph(graph, prefix, rename_inputs=False, rename_outputs=False)
+    del prefixed.value_info[:]
+    for node in prefixed.node:
+        node.ClearField("doc_string")
+        node.ClearField("metadata_props")
+    return prefixed

@@ -1,0 +1,308 @@
+"""Reads ONNX files that anybody may have written, and passes on only what was looked at.
+
+An ONNX file is a protocol buffer (https://onnx.ai/onnx/repo-docs/IR.html; field numbers from onnx.proto). Its nodes and
+weights are checked here before any other library sees them, and what a session is made from is put together anew from
+what was checked: operators of the standard set alone, no functions, no branches or loops, no files beside this one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import shown
+from model.regular_file import FileError
+
+IR_VERSION = 8
+OPERATOR_SET = 18
+"""Version of ONNX's own operators; another one may mean something else by the same name."""
+MOST_NODES = 4096
+"""More are refused; the bundled default has a fifth of them."""
+_ALLOWED = (
+    "Abs Add ArgMax AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv CumSum Div "
+    "Einsum Equal Exp Expand Flatten GRU Gather GatherElements Gemm Identity Less Log MatMul Max Mod Mul Neg "
+    "Pow Range ReduceMax ReduceMean ReduceSum Relu Reshape Shape Slice Softplus Split Sqrt Squeeze Sub Tanh "
+    "Transpose Unsqueeze Where"
+)
+OPERATORS = frozenset(_ALLOWED.split())
+"""What an exported network is made of: arithmetic, none of which runs other graphs or touches files."""
+
+_FLOAT, _INT64 = 1, 7
+_TYPES: dict[int, np.dtype[Any]] = {
+    _FLOAT: np.dtype("<f4"),
+    6: np.dtype("<i4"),
+    _INT64: np.dtype("<i8"),
+    9: np.dtype("?"),
+}
+_PLAIN_ATTRIBUTES = {1, 2, 3, 4, 6, 7, 8}
+"""Numbers, texts and tensors, and lists of them; what is left out would be graphs."""
+_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
+_LONGEST_VARINT = 10
+
+
+class _Field(NamedTuple):
+    number: int
+    content: memoryview
+    value: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named tensor of the file.
+
+    Attributes
+    ----------
+    values : ndarray
+        Its numbers.
+    encoded : memoryview
+        As the file has it.
+    """
+
+    values: NDArray[np.generic]
+    encoded: memoryview
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator, with the names of what it takes and gives, and as the file has it."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    encoded: memoryview
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """What of a file was looked at.
+
+    Attributes
+    ----------
+    metadata : dict of str to str
+        Its properties.
+    nodes : tuple of Node
+        In their order.
+    tensors : dict of str to Tensor
+        Its initializers.
+    """
+
+    metadata: dict[str, str]
+    nodes: tuple[Node, ...]
+    tensors: dict[str, Tensor]
+
+    def part(self, inputs: Mapping[str, tuple[int | str, ...]], outputs: Iterable[str]) -> bytes:
+        """Put together the graph that computes some outputs.
+
+        Parameters
+        ----------
+        inputs : mapping of str to tuple
+            What it may take: tensors of float32, each axis a size or a name for any size.
+        outputs : iterable of str
+            What it shall give, of float32.
+
+        Returns
+        -------
+        bytes
+            An ONNX model.
+
+        Raises
+        ------
+        FileError
+            If it would need anything else.
+        """
+        outputs = list(outputs)
+        needed, nodes = set(outputs), []
+        for node in reversed(self.nodes):
+            if needed & set(node.outputs):
+                nodes.append(node)
+                needed -= set(node.outputs)
+                needed |= set(node.inputs) - {""}
+        unknown = needed - inputs.keys() - self.tensors.keys()
+        if unknown:
+            raise FileError(f'has nothing that gives "{shown(min(unknown))}"')
+        graph = [_field(1, node.encoded) for node in reversed(nodes)] + [_field(2, b"moodring")]
+        graph += [_field(5, self.tensors[name].encoded) for name in sorted(needed & self.tensors.keys())]
+        graph += [_field(11, _described(name, axes)) for name, axes in inputs.items()]
+        graph += [_field(12, _described(name, None)) for name in outputs]
+        operators = _field(1, b"") + _number(2, OPERATOR_SET)
+        return _number(1, IR_VERSION) + _field(7, b"".join(graph)) + _field(8, operators)
+
+
+def parse_onnx(content: bytes) -> OnnxFile:
+    """Look at a whole file.
+
+    Parameters
+    ----------
+    content : bytes
+        Of the file; its length bounds all memory that is taken here.
+
+    Returns
+    -------
+    OnnxFile
+
+    Raises
+    ------
+    FileError
+        If it is something else, or has what is not allowed.
+    """
+    try:
+        return _parse(memoryview(content))
+    except FileError:
+        raise
+    except (IndexError, OverflowError, ValueError) as error:  # of bytes that are no text, as well
+        raise FileError("is truncated or not an ONNX file") from error
+
+
+def _parse(content: memoryview) -> OnnxFile:
+    metadata: dict[str, str] = {}
+    graphs: list[memoryview] = []
+    operators: list[tuple[str, int]] = []
+    for field in _fields(content):
+        if field.number == 7:
+            graphs.append(field.content)
+        elif field.number == 8:
+            of_set = list(_fields(field.content))
+            operators.append((_text(of_set, 1), _last(of_set, 2)))
+        elif field.number == 14:
+            entry = list(_fields(field.content))
+            metadata[_text(entry, 1)] = _text(entry, 2)
+        elif field.number in (20, 25):
+            raise FileError("has functions or training steps of its own, which are not allowed")
+    if len(graphs) != 1:
+        raise FileError("is truncated or not an ONNX file")
+    if operators != [("", OPERATOR_SET)]:
+        raise FileError(f"needs other operators than version {OPERATOR_SET} of ONNX's own")
+    nodes: list[Node] = []
+    tensors: dict[str, Tensor] = {}
+    for field in _fields(graphs[0]):
+        if field.number == 1:
+            if len(nodes) == MOST_NODES:
+                raise FileError(f"has more than {MOST_NODES} nodes")
+            nodes.append(_node(field.content))
+        elif field.number == 5:
+            name, tensor = _tensor(field.content)
+            if name in tensors:
+                raise FileError(f'has "{shown(name)}" twice')
+            tensors[name] = tensor
+        elif field.number == 15:
+            raise FileError("has sparse tensors, which are not allowed")
+    return OnnxFile(metadata, tuple(nodes), tensors)
+
+
+def _node(content: memoryview) -> Node:
+    fields = list(_fields(content))
+    operator = _text(fields, 4)
+    if operator not in OPERATORS or _text(fields, 7):
+        raise FileError(f'has the operator "{shown(operator)}", which is not allowed')
+    for field in fields:
+        if field.number == 5:
+            attribute = list(_fields(field.content))
+            if _last(attribute, 20) not in _PLAIN_ATTRIBUTES or any(one.number in (6, 11) for one in attribute):
+                raise FileError(f'has a graph inside "{operator}", which is not allowed')
+            for one in attribute:
+                if one.number in (5, 10):
+                    _tensor(one.content)
+    inputs = tuple(_decode(field) for field in fields if field.number == 1)
+    return Node(inputs, tuple(_decode(field) for field in fields if field.number == 2), content)
+
+
+def _tensor(content: memoryview) -> tuple[str, Tensor]:
+    fields = list(_fields(content))
+    name = _text(fields, 8)
+    if any(field.number == 13 for field in fields) or _last(fields, 14):
+        raise FileError("keeps tensors in other files, which is not allowed")
+    kind = _TYPES.get(_last(fields, 2))
+    raw = [field.content for field in fields if field.number == 9]
+    shape = []
+    for field in fields:
+        if field.number == 1:  # a list of numbers is packed, or not
+            shape += list(_varints(field.content)) if field.content else [field.value]
+    if kind is None or len(raw) > 1 or any(field.number in (4, 5, 6, 7, 10, 11) for field in fields):
+        raise FileError(f'has a tensor "{shown(name)}" of a type that is not allowed')
+    data = raw[0] if raw else memoryview(b"")
+    if any(size < 0 for size in shape) or math.prod(shape) * kind.itemsize != len(data):
+        raise FileError(f'has a tensor "{shown(name)}" whose shape is not that of its numbers')
+    values = np.frombuffer(data, kind).reshape(shape)
+    if kind.kind == "f" and not np.isfinite(values).all():
+        raise FileError(f'has a tensor "{shown(name)}" that holds NaN or infinity')
+    return name, Tensor(values, content)
+
+
+def _fields(content: memoryview) -> Iterator[_Field]:
+    place = 0
+    while place < len(content):
+        key, place = _varint(content, place)
+        number, wire = key >> 3, key & 7
+        if wire == _VARINT:
+            value, place = _varint(content, place)
+            yield _Field(number, content[:0], value)
+            continue
+        length = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}.get(wire, 0)
+        if wire == _BYTES:
+            length, place = _varint(content, place)
+        elif not length:
+            raise ValueError("unknown wire type")
+        if length < 0 or length > len(content) - place:
+            raise ValueError("truncated")
+        yield _Field(number, content[place : place + length], 0)
+        place += length
+
+
+def _varint(content: memoryview, place: int) -> tuple[int, int]:
+    value = 0
+    for i in range(_LONGEST_VARINT):
+        byte = content[place + i]
+        value |= (byte & 0x7F) << (7 * i)
+        if byte < 0x80:
+            return (value - (1 << 64) if value >= 1 << 63 else value), place + i + 1
+    raise ValueError("a number is too long")
+
+
+def _varints(content: memoryview) -> Iterator[int]:
+    place = 0
+    while place < len(content):
+        value, place = _varint(content, place)
+        yield value
+
+
+def _decode(field: _Field) -> str:
+    return bytes(field.content).decode()
+
+
+def _text(fields: list[_Field], number: int) -> str:
+    texts = [_decode(field) for field in fields if field.number == number]
+    return texts[-1] if texts else ""
+
+
+def _last(fields: list[_Field], number: int) -> int:
+    values = [field.value for field in fields if field.number == number]
+    return values[-1] if values else 0
+
+
+def _encoded_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+def _number(number: int, value: int) -> bytes:
+    return _encoded_varint(number << 3 | _VARINT) + _encoded_varint(value)
+
+
+def _field(number: int, content: bytes | memoryview) -> bytes:
+    return b"".join((_encoded_varint(number << 3 | _BYTES), _encoded_varint(len(content)), content))
+
+
+def _described(name: str, axes: tuple[int | str, ...] | None) -> bytes:
+    """Encode the name of a tensor of float32, and its shape if that is given."""
+    kind = _number(1, _FLOAT)
+    if axes is not None:
+        sizes = [_number(1, axis) if isinstance(axis, int) else _field(2, axis.encode()) for axis in axes]
+        kind += _field(2, b"".join(_field(1, size) for size in sizes))
+    return _field(1, name.encode()) + _field(2, _field(1, kind))

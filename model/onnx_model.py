@@ -1,0 +1,198 @@
+"""A model as one ONNX file, computed by ONNX Runtime: what `model.onnx_export` makes of a checkpoint.
+
+The file has one graph with two halves. The ear's turns ``spectrograms`` (frames, columns, bands) into ``heard``
+(frames, numbers). The network's turns ``history``, feature rows up to `NetworkParameters.history`, and ``window``,
+those of them that the CRNN hears, into ``estimates`` (streams, window, 2) and ``stds`` (streams, 2). The filterbanks
+are tensors beside them, and what a checkpoint's metadata say is the property ``moodring``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from model.ear import COLUMNS, MEL_BANDS, Ear, EarFrontend, EarShape
+from model.errors import shown
+from model.estimator import Estimator
+from model.features import FloatArray, Frontend, check_filterbank
+from model.metadata import MAXIMUM_BYTES, MAXIMUM_HEADER_BYTES, METADATA_KEY, fitting_together, parse_metadata, reading
+from model.network_parameters import (
+    NetworkParameters,
+    check_ear_fits,
+    parameters_from_json,
+    validate_model_name,
+)
+from model.onnx_file import OnnxFile, parse_onnx
+from model.onnx_session import Session, check_shape
+from model.readout import readout
+from model.regular_file import FileError, open_regular, size_of
+
+SPECTROGRAMS, HEARD = "spectrograms", "heard"
+HISTORY, WINDOW = "history", "window"
+ESTIMATES, STDS = "estimates", "stds"
+MEL_FILTERBANK, CHROMA_FILTERBANK = "frontend.mel_filterbank", "frontend.chroma_filterbank"
+EAR_FILTERBANK = "ear.mel_filterbank"
+KIND = "distilled"
+"""Of ears, the one that can be exported: the other's weights stay in their own package."""
+LONGEST_TRIAL = 10.0
+"""Seconds that the first estimate may take when a file is loaded: of the bundled default, it takes a thousandth."""
+
+
+class OnnxEar(Ear):
+    """An ear that hears each frame by itself, as the bundled default's does.
+
+    Parameters
+    ----------
+    frontend : EarFrontend
+        From samples to spectrograms.
+    outputs : int
+        Numbers that it says of every frame.
+    model : bytes
+        Its graph, in ONNX.
+
+    Raises
+    ------
+    CheckpointError
+        If the graph cannot be used.
+    """
+
+    kind = KIND
+
+    def __init__(self, frontend: EarFrontend, outputs: int, model: bytes) -> None:
+        self.frontend = frontend
+        self.shape = EarShape(context=0, span=1, outputs=outputs)
+        self._digest = hashlib.sha256(frontend.mel_filterbank.tobytes() + model).digest()
+        self._session = Session(model)
+
+    def convolved(self, spectrograms: FloatArray) -> FloatArray:
+        """Hear each frame; see `Ear.convolved`."""
+        frames = spectrograms.reshape(-1, COLUMNS, MEL_BANDS)
+        (heard,) = self._session.run([HEARD], {SPECTROGRAMS: frames})
+        return check_shape(HEARD, heard, (len(frames), self.shape.outputs)).reshape(*spectrograms.shape[:2], -1)
+
+    def said_of(self, pooled: FloatArray) -> FloatArray:
+        """Return what was heard of the only frame; see `Ear.said_of`."""
+        return pooled[:, 0]
+
+    def digest(self) -> bytes:
+        """Identify the ear by its filterbank and graph."""
+        return self._digest
+
+
+class OnnxModel(Estimator):
+    """A model whose network runs in ONNX Runtime.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Of the file.
+    file : OnnxFile
+        Graph and filterbanks.
+    digest : str
+        Of the file, in hexadecimal digits.
+
+    Raises
+    ------
+    ArithmeticError, AttributeError, KeyError, TypeError, ValueError, CheckpointError
+        If the metadata are of other kinds, or the parts do not fit together.
+    """
+
+    runtime: ClassVar[str] = "onnxruntime"
+
+    def __init__(self, metadata: Mapping[str, Any], file: OnnxFile, digest: str) -> None:
+        self.name = validate_model_name(metadata["name"])
+        features, parameters = parameters_from_json(metadata)
+        self._parameters = parameters
+        self._digest = digest
+        self.frontend = Frontend(features, _bank(file, MEL_FILTERBANK), _bank(file, CHROMA_FILTERBANK))
+        self.ear = None
+        if metadata.get("ear") is not None:
+            if metadata["ear"]["kind"] != KIND:
+                raise ValueError(f'unknown kind of ear "{shown(metadata["ear"]["kind"])}"')
+            part = file.part({SPECTROGRAMS: ("frames", COLUMNS, MEL_BANDS)}, [HEARD])
+            self.ear = OnnxEar(EarFrontend(_bank(file, EAR_FILTERBANK)), parameters.ear_columns, part)
+        check_ear_fits(features, parameters, None if self.ear is None else self.ear.shape.outputs)
+        columns = features.feature_count + parameters.ear_columns
+        self._outputs = [ESTIMATES, STDS] if parameters.spread_units else [ESTIMATES]
+        self._inputs = input_names(parameters)
+        axes = {HISTORY: ("streams", "frames", columns), WINDOW: ("streams", "heard", columns)}
+        self._session = Session(file.part({name: axes[name] for name in self._inputs}, self._outputs))
+        self._try(columns)
+
+    @property
+    def network_parameters(self) -> NetworkParameters:
+        """Inputs and sizes of the network."""
+        return self._parameters
+
+    def use_one_thread(self) -> None:
+        """Leave it as it is: every session has one thread."""
+
+    def digest(self) -> str:
+        """Identify the file; see `Estimator.digest`."""
+        return self._digest
+
+    def estimate_with_std(self, windows: FloatArray, lag: int = 0) -> tuple[FloatArray, FloatArray | None]:
+        """Estimate; see `Estimator.estimate_with_std`."""
+        return self._estimate(windows, lag)
+
+    def _estimate(self, windows: FloatArray, lag: int, longest: float = 0.0) -> tuple[FloatArray, FloatArray | None]:
+        streams, frames = windows.shape[:2]
+        unheard, described = readout(frames, self.window, lag)
+        heard = windows[:, max(0, frames - unheard - self.window) : frames - unheard]
+        rows = {HISTORY: windows, WINDOW: heard}
+        estimates, *stds = self._session.run(self._outputs, {name: rows[name] for name in self._inputs}, longest)
+        check_shape(ESTIMATES, estimates, (streams, heard.shape[1], 2))
+        values: FloatArray = estimates[:, described].mean(axis=1)
+        return values, check_shape(STDS, stds[0], (streams, 2)) if stds else None
+
+    def _try(self, columns: int) -> None:
+        self._estimate(np.zeros((1, self.history, columns), dtype=np.float32), 0, LONGEST_TRIAL)
+        if self.ear is not None:
+            self.ear.convolved(np.zeros((1, 1, COLUMNS, MEL_BANDS), dtype=np.float32))
+
+
+def input_names(parameters: NetworkParameters) -> list[str]:
+    """Return what a network's graph takes: without a summary, nothing beyond the window is looked at."""
+    return [WINDOW] if parameters.summary_units is None else [HISTORY, WINDOW]
+
+
+def load_onnx_model(path: Path) -> OnnxModel:
+    """Read a model that `moodring export` made, or somebody else.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    OnnxModel
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, or it is truncated, not a moodring model, of another version, holds what is not
+        allowed, or its parts do not fit together.
+    """
+    with reading(path):
+        with open_regular(path) as opened:
+            content = opened.read(size_of(opened, MAXIMUM_BYTES))
+        file = parse_onnx(content)
+        if len(file.metadata.get(METADATA_KEY, "")) > MAXIMUM_HEADER_BYTES:
+            raise FileError(f"has metadata of more than {MAXIMUM_HEADER_BYTES} characters")
+    metadata = parse_metadata(path, file.metadata, "an ONNX")
+    with fitting_together(path):
+        return OnnxModel(metadata, file, hashlib.sha256(content).hexdigest())
+
+
+def _bank(file: OnnxFile, name: str) -> FloatArray:
+    if name not in file.tensors:
+        raise ValueError(f'tensor "{name}" is missing')
+    bank = file.tensors[name].values
+    if bank.dtype != np.float32:
+        raise ValueError(f'tensor "{name}" must be of float32, not {bank.dtype}')
+    return check_filterbank(name, bank.astype(np.float32))

@@ -1,0 +1,149 @@
+"""A model says the same in ONNX Runtime as in torch, and the bundled one is what `moodring export` gives now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("onnx", reason="exports models")
+
+from model.bundled import bundled_onnx_path
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.errors import CheckpointError
+from model.loading import load_model
+from model.metadata import METADATA_KEY
+from model.onnx_export import export_onnx
+from model.onnx_file import parse_onnx
+from model.onnx_model import OnnxModel, load_onnx_model
+from scripts.benchmarks.fuzzing.checkpoints import small_checkpoints
+from tests.streamer.hearing import hearing_checkpoint
+
+TOLERANCE = 1e-5
+NAMES = ("default", "plain", "whole", "hearing")
+
+
+def checkpoint_named(name: str, folder: Path) -> Checkpoint:
+    """Give the bundled default, or one of the small ones: without a summary, with all there is, with an ear."""
+    if name == "default":
+        return load_checkpoint()
+    path = folder / f"{name}.safetensors"
+    path.write_bytes(small_checkpoints()[NAMES.index(name) - 1])
+    return load_checkpoint(path)
+
+
+def exported(checkpoint: Checkpoint, folder: Path) -> OnnxModel:
+    export_onnx(checkpoint, folder / "exported.onnx")
+    return load_onnx_model(folder / "exported.onnx")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoint, OnnxModel]:
+    folder = tmp_path_factory.mktemp(request.param)
+    checkpoint = checkpoint_named(request.param, folder)
+    return checkpoint, exported(checkpoint, folder)
+
+
+def noise(checkpoint: Checkpoint, streams: int, frames: int, seed: int = 0) -> np.ndarray:
+    """Give samples, shape (streams, frames, frame_length), each frame louder or softer than the one before."""
+    random = np.random.default_rng(seed)
+    shape = (streams, frames, checkpoint.frontend.parameters.frame_length)
+    levels = 10 ** random.uniform(-3, 0, shape[:2])
+    return (levels[..., None] * random.uniform(-1, 1, shape)).astype(np.float32)
+
+
+def test_rows_and_estimates_are_the_same(pair: tuple[Checkpoint, OnnxModel]) -> None:
+    checkpoint, model = pair
+    streams, frames = 3, min(checkpoint.history + 3, 30)
+    samples = noise(checkpoint, streams, frames)
+    rows = []
+    for either in pair:
+        memories = [either.memory() for _ in range(streams)]
+        parts = [either.features(samples[:, i], memories) for i in range(frames)]
+        rows.append(np.stack(parts, axis=1))
+    np.testing.assert_allclose(rows[1], rows[0], atol=TOLERANCE)
+    lags = {0, 1, checkpoint.window // 2, checkpoint.window // 2 + 1, checkpoint.history - 1}
+    asked = 0
+    for length in sorted({1, 2, checkpoint.window - 1, checkpoint.window, checkpoint.window + 1, frames}):
+        history = np.ascontiguousarray(rows[0][:, max(0, length - checkpoint.history) : length])
+        for lag in (lag for lag in lags if lag < history.shape[1]):
+            (values, stds), (ours, our_stds) = (either.estimate_with_std(history, lag) for either in pair)
+            np.testing.assert_allclose(ours, values, atol=TOLERANCE)
+            assert (stds is None) == (our_stds is None)
+            if stds is not None:
+                np.testing.assert_allclose(our_stds, stds, atol=TOLERANCE)
+            alone = model.estimate_with_std(history[1:2], lag)[0]
+            np.testing.assert_allclose(alone[0], ours[1], atol=TOLERANCE)
+            asked += 1
+    assert asked > 6
+
+
+def test_export_leaves_the_checkpoint_as_it_was(tmp_path: Path) -> None:
+    checkpoint = checkpoint_named("whole", tmp_path)
+    checkpoint.network.train()
+    before = checkpoint.digest()
+    export_onnx(checkpoint, tmp_path / "exported.onnx")
+    assert checkpoint.network.training
+    assert checkpoint.network.crnn.training
+    assert checkpoint.digest() == before
+
+
+def test_the_bundled_model_is_what_export_gives_now(tmp_path: Path) -> None:
+    checkpoint = load_checkpoint()
+    export_onnx(checkpoint, tmp_path / "now.onnx")
+    bundled, now = (parse_onnx(path.read_bytes()) for path in (bundled_onnx_path(), tmp_path / "now.onnx"))
+    assert bundled.metadata == now.metadata == {METADATA_KEY: checkpoint.metadata()}
+    assert bundled.tensors.keys() == now.tensors.keys()
+    for name, tensor in now.tensors.items():
+        np.testing.assert_allclose(bundled.tensors[name].values, tensor.values, atol=1e-6, err_msg=name)
+    random = np.random.default_rng(3)
+    rows = random.normal(-30, 10, (4, checkpoint.history, 236)).astype(np.float32)
+    for ours, expected in zip(
+        load_model().estimate_with_std(rows),
+        load_onnx_model(tmp_path / "now.onnx").estimate_with_std(rows),
+        strict=True,
+    ):
+        assert ours is not None
+        assert expected is not None
+        np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
+def test_names_and_digests(pair: tuple[Checkpoint, OnnxModel], tmp_path: Path) -> None:
+    checkpoint, model = pair
+    assert model.name == checkpoint.name
+    assert (model.window, model.history) == (checkpoint.window, checkpoint.history)
+    assert model.frontend.parameters == checkpoint.frontend.parameters
+    assert exported(checkpoint, tmp_path).digest() == model.digest()
+    with torch.no_grad():
+        other = checkpoint_named("whole", tmp_path)
+        next(other.network.parameters()).add_(1e-3)
+    assert exported(other, tmp_path).digest() != model.digest()
+
+
+def test_an_ear_of_another_kind_is_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="runs in torch only"):
+        export_onnx(hearing_checkpoint(), tmp_path / "exported.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "runtime", "said"),
+    [
+        ("large", "onnx", 'the bundled model "large" runs in torch only'),
+        ("mine.safetensors", "onnx", 'moodring export "mine.safetensors" -o FILE.onnx'),
+        ("mine.onnx", "torch", '"mine.onnx" runs in ONNX Runtime only'),
+        ("mine.onnx", None, 'no checkpoint file "mine.onnx"'),
+        ("mine.safetensors", None, 'no checkpoint file "mine.safetensors"'),
+    ],
+)
+def test_no_runtime_is_taken_instead_of_another(model: str, runtime: object, said: str) -> None:
+    with pytest.raises(CheckpointError) as refused:
+        load_model(model, runtime)  # type: ignore[arg-type]
+    assert said in str(refused.value)
+
+
+def test_which_runtime_a_file_has() -> None:
+    assert load_model().runtime == load_model("default").runtime == load_model(runtime="onnx").runtime == "onnxruntime"
+    assert load_model(runtime="torch").runtime == "torch"
