@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -18,6 +19,11 @@ SILENCE_THRESHOLD = -70.0
 LONGEST_REST = 2.0
 """Seconds that music may pause. A longer pause is silence, and so is a longer loss of audio: what comes then is heard
 without what was before."""
+LONGEST_LEAD_IN = 1.0
+"""Seconds at the beginning of music that may be no music yet: noise before it, or the end of a frame in which it
+began."""
+LEAD_IN_RISE = 20.0
+"""dB by which music is louder than what leads into it; then it is heard without that."""
 MOOD_SPAN = 60.0
 """Seconds that the slow mood is the mean of."""
 
@@ -109,6 +115,8 @@ class StreamHistory:
         self._memory = checkpoint.memory()
         self._quiet_frames = 0
         self._music = False
+        self._since_beginning = 0
+        self._loudest = -math.inf
         self._told: _Told = _Told() if beside is None else beside._told
 
     def attend(self, frame: Frame, loudness: float) -> Attention:
@@ -135,8 +143,15 @@ class StreamHistory:
         if silent:
             self._music = False
             begins = True
+        led_in = self._since_beginning * self._frame_duration <= LONGEST_LEAD_IN
+        begins = begins or (led_in and loudness > self._loudest + LEAD_IN_RISE)
         if begins:
             self._memory = self._checkpoint.memory()
+            self._since_beginning = 0
+            self._loudest = -math.inf
+        if not silent:
+            self._since_beginning += 1
+            self._loudest = max(self._loudest, loudness)
         return Attention(frame, loudness, begins, silent, self._memory)
 
     def hear(self, attention: Attention, features: FloatArray | None) -> Heard:

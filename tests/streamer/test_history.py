@@ -180,3 +180,22 @@ def test_two_streams_in_batches_equal_each_by_itself(order: list[bool], cuts: li
 
 HEARING = hearing_checkpoint()
 EXPECTED: dict[str, dict[bool, list[Estimate]]] = {}
+
+
+def test_what_leads_into_music_does_not_count(piece: np.ndarray) -> None:
+    """Where the first frame holds only the first 5 ms of the music, or hiss, the rest is heard as if it came first."""
+    checkpoint = hearing_checkpoint()
+    music = _music(piece, 8)
+    begun = round(0.005 * RATE)
+    frame = RATE // 2
+    fresh = _track(checkpoint, music[begun:])
+    hiss = np.random.default_rng(0).normal(0, 3e-4, (2 * frame, 1)).astype(np.float32)
+    for before in (np.concatenate([_zeros(0.5)[begun:], music[:begun]]), hiss):
+        led_in = _track(checkpoint, np.concatenate([before, music[begun:]]))[len(before) // frame :]
+        assert [e.state for e in led_in] == [e.state for e in fresh]
+        for one, other in zip(led_in, fresh, strict=True):
+            assert one.valence == pytest.approx(other.valence, abs=1e-4)
+            assert one.arousal == pytest.approx(other.arousal, abs=1e-4)
+    # music that grows louder later goes on
+    quiet = _track(checkpoint, np.concatenate([0.02 * music[: 6 * frame], music[6 * frame :]]))
+    assert [e.state for e in quiet] == [e.state for e in _track(checkpoint, music)]
