@@ -68,8 +68,6 @@ class LiveStream:
     paced : bool
         Give each frame to the tracker when its end is due, as if the audio were being played; otherwise as soon as
         it is there. Frames of what is neither paced nor live are never too late.
-    phases : int
-        How many frames begin while one lasts; as the tracker has it.
     """
 
     def __init__(
@@ -80,14 +78,13 @@ class LiveStream:
         outlet: Outlet,
         parameters: FeatureParameters,
         paced: bool,
-        phases: int = 1,
     ) -> None:
         self.stream = stream
         self.error: MoodringError | None = None
         self._source = source
         self._tracker = tracker
         self._outlet = outlet
-        self._framer = Framer(source.sample_rate, parameters, phases)
+        self._framer = Framer(source.sample_rate, parameters, tracker.phases)
         self._paced = paced
         self._clock = StreamClock()
         self._stop = threading.Event()

@@ -113,7 +113,7 @@ def perform(
         try:
             tracker = Tracker(checkpoint, outlet.publish, lag, phases=phases)
             stack.callback(tracker.close)
-            live = LiveStream(stream, source, tracker, outlet, checkpoint.frontend.parameters, paced, phases)
+            live = LiveStream(stream, source, tracker, outlet, checkpoint.frontend.parameters, paced)
         except BaseException as error:
             tell_failure(publisher, stream, error)
             raise

@@ -95,7 +95,7 @@ class Tracker:
     on_batch : callable, optional
         Is told, in the worker's thread, the stream of each frame of a batch and how many seconds the model took.
     phases : int
-        Of the streams' frames: as their framers have it.
+        How many frames of a stream begin while one lasts (`streamer.framer.phases_of_rate`).
 
     Raises
     ------
@@ -116,7 +116,7 @@ class Tracker:
         self._publish = publish
         self._on_batch = on_batch
         self._lag = checkpoint.frames_of_lag(lag)
-        self._phases = phases
+        self.phases = phases
         self._changed = threading.Condition()
         self._histories: dict[str, list[StreamHistory]] = {}
         self._waiting: dict[str, deque[Frame]] = {}
@@ -144,7 +144,7 @@ class Tracker:
             if stream in self._histories:
                 raise TrackerError(f'there is a stream named "{stream}" already; give each its own name')
             first = StreamHistory(stream, self._checkpoint, self._lag)
-            others = (StreamHistory(stream, self._checkpoint, self._lag, first) for _ in range(self._phases - 1))
+            others = (StreamHistory(stream, self._checkpoint, self._lag, first) for _ in range(self.phases - 1))
             self._histories[stream] = [first, *others]
             self._waiting[stream] = deque()
 
@@ -200,7 +200,7 @@ class Tracker:
         """
         with self._changed:
             room = self._changed.wait_for(
-                lambda: self._stopped or len(self._waiting.get(stream, ())) < QUEUE_LENGTH * self._phases, timeout
+                lambda: self._stopped or len(self._waiting.get(stream, ())) < QUEUE_LENGTH * self.phases, timeout
             )
             self._raise_if_stopped()
             if stream not in self._waiting:

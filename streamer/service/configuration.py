@@ -67,6 +67,8 @@ class Process:
         Which model, in which runtime.
     lag : float
         Seconds to look back.
+    rate : float
+        Estimates per second of each stream.
     endpoint : str
         Where to publish.
     insecure : bool
@@ -81,6 +83,7 @@ class Process:
 
     model: ModelChoice
     lag: float
+    rate: float
     endpoint: str
     insecure: bool
     server_key: Path | None
@@ -185,6 +188,7 @@ def _process(root: Table, folder: Path) -> Process:
     model = root.take("model", text, "default, large or the path of a model's file", None)
     runtime = root.take("runtime", one_of(*RUNTIMES), " or ".join(RUNTIMES), None)
     lag = root.take("lag", seconds, "seconds, such as 0.0 or 2.5", 0.0)
+    rate = root.take("rate", seconds, "estimates a second, such as 2 or 10", 2.0)
     publish = root.table("publish")
     endpoint = publish.take(
         "endpoint", _endpoint, "tcp://HOST:PORT, such as tcp://127.0.0.1:5588, or ipc://PATH", DEFAULT_ENDPOINT
@@ -221,6 +225,7 @@ def _process(root: Table, folder: Path) -> Process:
     return Process(
         ModelChoice(model, cast("Runtime | None", runtime)),
         lag,
+        rate,
         endpoint,
         insecure,
         server_key,

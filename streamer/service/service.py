@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 from model.errors import MoodringError
 from model.estimator import Estimator
+from streamer.framer import phases_of_rate
 from streamer.keys import ServerKeys
 from streamer.messages import Estimate, StreamState
 from streamer.publisher import Publisher, PublisherStatistics
@@ -29,6 +30,7 @@ STUCK_AFTER = 10.0
 _KEYS = {
     "model": "model",
     "lag": "lag",
+    "rate": "rate",
     "endpoint": "publish.endpoint",
     "insecure": "publish.insecure",
     "server_key": "publish.server_key",
@@ -114,7 +116,8 @@ class Service:
                 self.http = self._web.address
                 self.pages = f"{'http' if tls is None else 'https'}://{self.http}/healthz and /metrics"
             self._checkpoint = load_model(process)
-            self._tracker = Tracker(self._checkpoint, self.publish, process.lag, self._on_batch)
+            phases = phases_of_rate(process.rate, self._checkpoint.frontend.parameters)
+            self._tracker = Tracker(self._checkpoint, self.publish, process.lag, self._on_batch, phases)
         except BaseException:
             self._close_process()
             raise
@@ -268,7 +271,7 @@ def load_model(process: Process) -> Estimator:
     Parameters
     ----------
     process : Process
-        Which, and what lag.
+        Which, and what lag and rate.
 
     Returns
     -------
@@ -277,10 +280,11 @@ def load_model(process: Process) -> Estimator:
     Raises
     ------
     model.errors.MoodringError
-        If it cannot be read, or cannot look back so far.
+        If it cannot be read, look back so far, or estimate so often.
     """
     checkpoint = process.model.load()
     checkpoint.frames_of_lag(process.lag)
+    phases_of_rate(process.rate, checkpoint.frontend.parameters)
     return checkpoint
 
 

@@ -81,7 +81,7 @@ def test_an_estimate_is_the_mean_of_those_of_streams_that_begin_a_phase_apart(pi
     mono = piece[: 2 * RATE * 9 : 2].mean(axis=1, keepdims=True).astype(np.float32)
     recorder = Recorder()
     tracker = Tracker(checkpoint, recorder.publish, phases=5)
-    live = LiveStream("a", Samples("test", mono, RATE), tracker, recorder, checkpoint.frontend.parameters, False, 5)
+    live = LiveStream("a", Samples("test", mono, RATE), tracker, recorder, checkpoint.frontend.parameters, paced=False)
     live.start()
     assert live.join(60)
     tracker.close()

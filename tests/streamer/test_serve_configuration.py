@@ -39,6 +39,7 @@ def test_everything(tmp_path: Path) -> None:
         model = "mine.safetensors"
         runtime = "torch"
         lag = 1.5
+        rate = 10
         [publish]
         endpoint = "tcp://0.0.0.0:5600"
         server_key = "keys/server.key_secret"
@@ -71,7 +72,7 @@ def test_everything(tmp_path: Path) -> None:
         """,
     )
     process = configuration.process
-    assert (process.model, process.lag) == ((str(tmp_path / "mine.safetensors"), "torch"), 1.5)
+    assert (process.model, process.lag, process.rate) == ((str(tmp_path / "mine.safetensors"), "torch"), 1.5, 10)
     assert process.server_key == tmp_path / "keys" / "server.key_secret"
     assert process.allow_clients == Path("/etc/moodring/clients")
     assert str(process.http) == "[::1]:0"
@@ -165,6 +166,7 @@ def test_everything(tmp_path: Path) -> None:
         (MICROPHONE + "[publish]\nport = 1", "publish.port is not a key of .publish.; known are endpoint, insecure"),
         (MICROPHONE + '[http]\nlisten = "0.0.0.0:80"', 'http.listen = "0.0.0.0:80" is not on this machine'),
         ("lag = -0.5\n" + MICROPHONE, "lag = -0.5 is not valid; give seconds"),
+        ('rate = "often"\n' + MICROPHONE, 'rate = "often" is not valid; give estimates a second'),
         ("lag = inf\n" + MICROPHONE, "lag = Infinity is not valid"),
         ('modle = "large"\n' + MICROPHONE, 'modle is not a key of a configuration; did you mean "model"'),
         ("streams = [", "is not TOML: Invalid value .at end of document"),
