@@ -176,8 +176,8 @@ class Annotation:
                             kept.write_encoded(b"".join(lines))
                     spool.close()
                 # what was killed may have been so for lack of memory: the next run tries again
-                identity = None if event.killed else identities[event.number]
-                kept.finish(file, identity, event.invalid, event.problem)
+                identity = identities.pop(event.number)
+                kept.finish(file, None if event.killed else identity, event.invalid, event.problem)
                 done += 1
                 self._on_progress(file, done)
         for file in self._files:
