@@ -2,7 +2,8 @@
 
 Streams a file in real time with ``moodring stream`` in one process and subscribes in this one. Prints how long after
 the end of its 500 ms frame each estimate arrived, beside an empty message's way through ZeroMQ on this machine at the
-same time, and the tracker's share of one core. Then ``moodring --help`` beside an empty Python.
+same time, and the tracker's share of one core; then the same at ten estimates a second, and how many times that costs.
+Then ``moodring --help`` beside an empty Python.
 
     python scripts/benchmarks/latency.py [--seconds 60]
 """
@@ -27,8 +28,9 @@ from streamer.composer import compose
 from streamer.subscriber import Subscriber
 
 MOODRING = [str(Path(sys.executable).with_name("moodring"))]
-SETTLED = 10
-"""Estimates before the measurement begins: the window is filling."""
+SETTLED = 12
+"""Seconds before the measurement begins: the window is filling."""
+USUAL_RATE, HIGH_RATE = 2, 10
 ECHO = """
 import sys, time, zmq
 socket = zmq.Context().socket(zmq.PUB)
@@ -46,11 +48,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(path: Path, seconds: float) -> tuple[list[float], list[float], float]:
+def measure(path: Path, seconds: float, rate: float) -> tuple[list[float], list[float], float]:
     """Stream a file; give the delays of estimates and of empty messages in ms, and the share of a core."""
     with tempfile.TemporaryDirectory() as folder:
         endpoint = f"tcp://127.0.0.1:{20000 + os.getpid() % 20000}"
-        tracker = subprocess.Popen([*MOODRING, "stream", str(path), "--publish", endpoint, "--quiet"], cwd=folder)
+        tracker = subprocess.Popen(
+            [*MOODRING, "stream", str(path), "--publish", endpoint, "--quiet", "--rate", str(rate)], cwd=folder
+        )
         echo = subprocess.Popen([sys.executable, "-c", ECHO], stdout=subprocess.PIPE, text=True)
         assert echo.stdout is not None
         empty = zmq.Context().socket(zmq.SUB)
@@ -62,13 +66,13 @@ def measure(path: Path, seconds: float) -> tuple[list[float], list[float], float
                 arrived = time.time()
                 while empty.poll(0):
                     empty.recv()
-                if estimate.sequence == SETTLED:
+                if estimate.sequence == SETTLED * rate:
                     began, used = time.monotonic(), cpu_seconds(tracker.pid)
-                elif estimate.sequence > SETTLED:
+                elif estimate.sequence > SETTLED * rate:
                     delays.append((arrived - estimate.time) * 1000)
-                    if empty.poll(450):
+                    if empty.poll(450 if rate == USUAL_RATE else 0):
                         floor.append((time.time() - float(empty.recv())) * 1000)
-                    if len(delays) >= seconds * 2:
+                    if len(delays) >= seconds * rate:
                         break
         share = (cpu_seconds(tracker.pid) - used) / (time.monotonic() - began)
         tracker.send_signal(signal.SIGINT)
@@ -97,11 +101,16 @@ def main() -> None:
         path = Path(folder) / "piece.wav"
         piece = compose()
         soundfile.write(path, np.tile(piece, (int((seconds + 20) // 60) + 1, 1)), 44100)
-        delays, floor, share = measure(path, seconds)
-    for name, values in (("estimate, after its frame's end", delays), ("empty message", floor)):
+        usual = measure(path, seconds, USUAL_RATE)
+        high = measure(path, seconds, HIGH_RATE)
+    delays, floor, share = usual
+    rows = {"estimate, after its frame's end": delays, "empty message": floor, f"estimate at {HIGH_RATE} Hz": high[0]}
+    for name, values in rows.items():
         median, p99 = np.percentile(values, [50, 99])
         print(f"{name:32s} median {median:6.2f} ms   p99 {p99:6.2f} ms   ({len(values)} messages)")
-    print(f"{'one live stream':32s} {share:.1%} of one core")
+    print(
+        f"{'one live stream':32s} {share:.2%} of one core; at {HIGH_RATE} Hz {high[2]:.2%}, {high[2] / share:.2f} times"
+    )
     helped, empty = command_time([*MOODRING, "--help"]), command_time([sys.executable, "-c", "pass"])
     print(f"{'moodring --help':32s} {helped:.3f} s   (an empty Python: {empty:.3f} s)")
 

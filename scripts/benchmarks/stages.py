@@ -4,7 +4,7 @@ Runs each stage by itself on warm data, for one frame at a time and for a large 
 in as few calls of numpy, soxr, the network's runtime or libzmq as can be. Prints medians in microseconds per 500 ms
 frame, and their ratio; the sum is of the stages of one stream.
 
-    python scripts/benchmarks/stages.py [--rounds 100] [--batch 64] [--model default]
+    python scripts/benchmarks/stages.py [--rounds 100] [--batch 64] [--model default] [--runtime onnx|torch]
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import scipy.fft
 import soxr
 import zmq
 
-from model.checkpoint import load_checkpoint
+from model.loading import RUNTIMES, load_model
 from streamer.composer import compose
 from streamer.framer import Framer
 from streamer.messages import Estimate, Mood, encode
@@ -199,8 +199,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100, help="runs of each stage (default 100)")
     parser.add_argument("--batch", type=int, default=64, help="frames in a large batch (default 64)")
     parser.add_argument("--model", default="default", help="model (default: default)")
+    parser.add_argument("--runtime", choices=RUNTIMES, help="what computes it (default: as moodring does)")
     options = parser.parse_args()
-    checkpoint = load_checkpoint(options.model)
+    checkpoint = load_model(options.model, options.runtime)
     checkpoint.use_one_thread()
     parameters = checkpoint.frontend.parameters
     piece = compose().astype(np.float32)
