@@ -20,7 +20,7 @@ from streamer.pcm import PCMFormat
 from streamer.pcm_source import PCMSource, Writer
 from streamer.source import LONGEST_WAIT, SourceError
 from streamer.tls import MutualTLS, TLSError, explain
-from streamer.tls_handshakes import Handshake, Newcomers
+from streamer.tls_handshakes import Handshake, Newcomers, name_peer
 
 TAKEOVER_AFTER = 2.0
 """Seconds for which a writer must have sent nothing for another one to take its place: a cable that was pulled leaves a
@@ -39,18 +39,15 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
 
 
 class _Connection:
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, peer: str = "") -> None:
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE.items():
             if hasattr(socket, option):
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         self._connection = connection
-        try:
-            host, port = connection.getpeername()[:2]
-            self.host, self.peer = host, format_address((host, port))
-        except OSError:
-            self.host = self.peer = "somebody who has gone already"
+        self.peer = peer or name_peer(connection)
+        self.host = self.peer.rpartition(":")[0] or self.peer
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -164,7 +161,7 @@ class ListeningPCM(PCMSource):
                 break
             self._handshakes.add(connection)
         admitted = self._handshakes.admit()
-        return None if admitted is None else _Connection(admitted)
+        return None if admitted is None else _Connection(admitted.connection, admitted.peer)
 
     def _accept(self) -> socket.socket | None:
         try:
@@ -267,12 +264,12 @@ class ConnectingPCM(PCMSource):
             return None
         self._handshake = None
         self._selector.unregister(handshake)
-        return self._connected(handshake.connection)
+        return self._connected(handshake.connection, handshake.peer)
 
-    def _connected(self, connection: socket.socket) -> Writer:
+    def _connected(self, connection: socket.socket, peer: str = "") -> Writer:
         self._pause = SHORTEST_PAUSE
         self._next_attempt = time.monotonic() + self._pause
-        return _Connection(connection)
+        return _Connection(connection, peer)
 
     def _begin(self) -> None:
         try:

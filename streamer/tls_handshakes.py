@@ -114,13 +114,13 @@ class Newcomers:
         self._waiting.append(handshake)
         self._selector.register(handshake, selectors.EVENT_READ)
 
-    def admit(self) -> ssl.SSLSocket | None:
+    def admit(self) -> Handshake | None:
         """Go on with all of them.
 
         Returns
         -------
-        ssl.SSLSocket or None
-            The first that has proved that it may come in; the others go on waiting.
+        Handshake or None
+            The first by which somebody has proved that it may come in; the others go on waiting.
         """
         for handshake in tuple(self._waiting):
             try:
@@ -132,7 +132,7 @@ class Newcomers:
                 self._selector.modify(handshake, wanted)
             else:
                 self._forget(handshake)
-                return handshake.connection
+                return handshake
         return None
 
     def turn_away(self, reason: str) -> None:

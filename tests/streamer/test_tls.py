@@ -63,11 +63,11 @@ def _number(heard: Reading) -> int:
 
 @pytest.mark.parametrize("who", ["lights", "member"])
 def test_who_is_allowed_is_heard_sample_by_sample(desk: Desk, port: Reading, who: str) -> None:
-    sent = np.tile(SECOND, 2)
+    sent = SECOND
     with desk.connect(_number(port), who) as writer:
         assert writer.version() == "TLSv1.3"
         writer.sendall(sent.tobytes())  # a record holds ten times as much as is read at once
-    port.until(lambda: len(port.samples) == 16000)
+    port.until(lambda: len(port.samples) == 8000)
     np.testing.assert_allclose(port.samples, sent / 2**15)
     assert not sum(block.lost for block in port.blocks)
 
@@ -96,12 +96,16 @@ def test_version_1_2_is_spoken_too(desk: Desk, port: Reading) -> None:
         ("silent", "it did not complete the TLS handshake in time"),
     ],
 )
-def test_of_who_is_not_allowed_not_a_byte_is_taken(desk: Desk, port: Reading, log: Log, who: str, reason: str) -> None:
+def test_of_who_is_not_allowed_not_a_byte_is_taken(
+    desk: Desk, port: Reading, log: Log, who: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamer.tls_handshakes.HANDSHAKE_DEADLINE", 1.0)
     began = time.monotonic()
     address, _ = offer(desk, _number(port), who, SECOND.tobytes())
     wait_for(lambda: log.has("refused", address, reason))
-    assert time.monotonic() - began < HANDSHAKE_DEADLINE + 10
-    assert (len(port.samples), port.refused) == (0, 1)
+    assert time.monotonic() - began < 11
+    assert not len(port.samples)
+    port.until(lambda: port.refused)
     with desk.connect(_number(port), "lights") as writer:
         writer.sendall(SHORT.tobytes())
         port.until(lambda: len(port.samples) == 2000)
@@ -111,7 +115,7 @@ def test_of_who_is_not_allowed_not_a_byte_is_taken(desk: Desk, port: Reading, lo
 def test_one_that_tries_again_and_again_is_in_the_log_once(desk: Desk, port: Reading, log: Log) -> None:
     for _ in range(15):
         offer(desk, _number(port), "nobody", b"x")
-    port.until(lambda: port.refused == 15)
+    port.until(lambda: port.refused >= 15)
     assert len([line for line in log.lines if "no certificate" in line]) == 1
 
 
@@ -150,7 +154,10 @@ def test_strangers_neither_keep_a_writer_out_nor_disturb_it(desk: Desk, port: Re
         connection.close()
 
 
-def test_who_is_silent_is_replaced_by_who_is_allowed_only(desk: Desk, port: Reading) -> None:
+def test_who_is_silent_is_replaced_by_who_is_allowed_only(
+    desk: Desk, port: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamer.network_pcm.TAKEOVER_AFTER", 1.0)
     with desk.connect(_number(port), "lights") as first:
         first.sendall(SHORT.tobytes())
         port.until(lambda: len(port.samples) == 2000)
@@ -158,7 +165,7 @@ def test_who_is_silent_is_replaced_by_who_is_allowed_only(desk: Desk, port: Read
         while len(port.samples) < 4000:
             assert time.monotonic() < began + 20
             offer(desk, _number(port), "stranger", SHORT.tobytes())
-            if time.monotonic() - began > 2:
+            if time.monotonic() - began > 1:
                 with desk.connect(_number(port), "member") as second:
                     second.sendall(SHORT.tobytes())
                     port.until(lambda: len(port.samples) == 4000)
@@ -241,14 +248,13 @@ def test_connecting_to_who_is_allowed(desk: Desk) -> None:
         ("sound", "stranger", "it does not accept our certificate"),
     ],
 )
-def test_nobody_else_is_heard(desk: Desk, server: str, asks_for: str, reason: str) -> None:
+def test_nobody_else_is_heard(desk: Desk, log: Log, server: str, asks_for: str, reason: str) -> None:
     desk.allow("sound", "elsewhere")
     with (
         Writing(desk, server, asks_for) as writer,
         reading(ConnectingPCM("127.0.0.1", writer.port, PCM, tls=MutualTLS(desk.files("lights")))) as heard,
     ):
-        heard.until(lambda: reason in " ".join(heard.troubles))
-        assert heard.refused
+        heard.until(lambda: heard.refused and log.has(f"127.0.0.1:{writer.port}", reason))
         assert not len(heard.samples)
 
 
