@@ -53,6 +53,8 @@ class Heard(NamedTuple):
     latency: np.ndarray
     missing: int
     received: int
+    busy: float
+    """Processors' seconds per second of the process, its input and output thread included."""
 
 
 def track(pipe: Connection, names: list[str], stop: Event) -> None:
@@ -97,6 +99,7 @@ def subscribe(pipe: Connection, endpoints: list[list[str]], streams: int) -> Non
         poller.register(socket, zmq.POLLIN)
         last[socket] = {}
     sent_at, latency = array.array("d"), array.array("d")
+    began, used = time.monotonic(), time.process_time()
     received = missing = 0
     ready = False
     quiet_since = time.monotonic()
@@ -122,12 +125,30 @@ def subscribe(pipe: Connection, endpoints: list[list[str]], streams: int) -> Non
                 pass
         if not ready and all(len(sequences) == streams for sequences in last.values()):
             ready = True
+            began, used = time.monotonic(), time.process_time()
             pipe.send(True)
+    busy = (time.process_time() - used) / (time.monotonic() - began)
     totals: dict[bytes, int] = pipe.recv()  # how many each tracker has sent
     for sequences in last.values():
         missing += sum(totals[topic] - 1 - sequence for topic, sequence in sequences.items())
-    pipe.send(Heard(np.frombuffer(sent_at), np.frombuffer(latency, dtype=np.float64), missing, received))
+    pipe.send(Heard(np.frombuffer(sent_at), np.frombuffer(latency, dtype=np.float64), missing, received, busy))
     context.destroy(linger=0)
+
+
+def join(endpoint: str, streams: int) -> float:
+    """Subscribe late, to all streams; gives the seconds until there is a message of each."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, 10_000)
+    socket.subscribe("emotion/")
+    began = time.monotonic()
+    socket.connect(endpoint)
+    topics: set[bytes] = set()
+    while len(topics) < streams and time.monotonic() - began < PATIENCE:
+        if socket.poll(100):
+            topics.add(socket.recv_multipart()[0])
+    context.destroy(linger=0)
+    return time.monotonic() - began
 
 
 def processor_seconds(process: int) -> float:
@@ -196,7 +217,10 @@ def main() -> None:
         began, used = time.time(), processor_seconds(hub.pid)
         time.sleep(options.seconds)
         ended, used = time.time(), processor_seconds(hub.pid) - used
+        joined = join(endpoint, options.trackers)
+        joined_until = time.time() + 0.5
         resident, peak = memory(hub.pid, "VmRSS"), memory(hub.pid, "VmHWM")
+        time.sleep(1.0)
         stop.set()
         totals = {topic: total for tracker in trackers for topic, total in tracker.recv().items()}
     heard = []
@@ -211,10 +235,12 @@ def main() -> None:
     complaints = hub.stderr.read().splitlines()
     hub.wait()
 
-    def within(part: Heard) -> np.ndarray:
-        return part.latency[(part.sent_at >= began) & (part.sent_at < ended)]
+    def within(part: Heard, since: float, until: float) -> np.ndarray:
+        return part.latency[(part.sent_at >= since) & (part.sent_at < until)]
 
-    through = np.concatenate([within(part) for part in heard[:-1]])
+    through = np.concatenate([within(part, began, ended) for part in heard[:-1]])
+    beside_joiner = np.concatenate([within(part, ended, joined_until) for part in heard[:-1]])
+    directly = within(heard[-1], began, ended)
     lost = sum(part.missing for part in heard[:-1])
     p99 = float(np.percentile(through, 99))
     seconds = ended - began
@@ -223,9 +249,12 @@ def main() -> None:
         f"{seconds:.0f} s: {len(through) / seconds:.0f} messages/s delivered"
     )
     print(f"  through the hub  {percentiles(through)}   lost {lost} of {lost + sum(h.received for h in heard[:-1])}")
-    print(f"  directly         {percentiles(within(heard[-1]))}   lost {heard[-1].missing}")
-    print(f"  p99 through the hub / p99 directly: {p99 / float(np.percentile(within(heard[-1]), 99)):.2f}")
+    print(f"  directly         {percentiles(directly)}   lost {heard[-1].missing}")
+    print(f"  p99 through the hub / p99 directly: {p99 / float(np.percentile(directly, 99)):.2f}")
+    print(f"  a late joiner heard of all streams after {joined:.2f} s; the others meanwhile:")
+    print(f"                   {percentiles(beside_joiner)}")
     print(f"  hub: {100 * used / seconds:.0f} % of a core, memory {resident:.0f} MB, at its peak {peak:.0f} MB")
+    print(f"  subscribers: {100 * sum(part.busy for part in heard[:-1]):.0f} % of a core, all processes together")
     print("  hub's counts: " + ", ".join(f"{name} {float(value):.0f}" for name, value in counts.items()))
     for line in complaints:
         print(f"  hub said: {line}")

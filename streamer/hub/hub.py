@@ -40,6 +40,9 @@ MESSAGES_AT_ONCE = 8192
 """Messages that a publisher may send at once, such as the last values of all streams of another hub."""
 MESSAGES_PER_SECOND = 8192
 """Messages that a publisher may send per second after those: as many live streams as there can be send 6000."""
+USUAL_BYTES = 512
+"""Bytes of a message that counts as one: most have 400. A larger one counts as several, so that what waits for
+subscribers who do not read is bounded in bytes, too."""
 HELD_UP = 1.0
 """Seconds in which nothing was done, because the process or the machine was stopped: nobody's silence counts then."""
 _LONGEST_WAIT = 0.1
@@ -226,7 +229,7 @@ class Hub:
             if self._inlets.socket in ready:
                 self._take(now)
             self._outlet.attend(ready, self._repeats.ask)
-            for frames in self._repeats.take(time.monotonic()):
+            for frames in self._repeats.take(time.monotonic(), self._outlet.connections):
                 self._outlet.send(frames)
                 self._repeated += 1
             if now >= beat:
@@ -267,8 +270,9 @@ class Hub:
         if allowance is None:
             allowance = Allowance(MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, now)
             self._allowances[origin.endpoint] = allowance
-        if not allowance.spend(1, now):
-            allowance.spend(-1, now)  # dropped messages cost nothing: it may go on with so many per second
+        cost = max(1.0, sum(map(len, frames)) / USUAL_BYTES)
+        if not allowance.spend(cost, now):
+            allowance.spend(-cost, now)  # dropped messages cost nothing: it may go on with so many per second
             self._dropped += 1
             self._lines.warning(
                 f"{origin.endpoint} floods", f"{origin.endpoint} sends too many messages; some are dropped"

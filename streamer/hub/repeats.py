@@ -13,10 +13,11 @@ from itertools import islice
 from streamer.last_values import LastValues
 from streamer.messages import ESTIMATE_TOPIC, STATUS_TOPIC
 
-REPEATED_AT_ONCE = 512
-"""Last values that may leave at once: those of 256 streams."""
-REPEATED_PER_SECOND = 4096
-"""Last values per second after those, about as many messages as a thousand streams send anyway."""
+DELIVERED_AT_ONCE = 8192
+"""Deliveries of last values, one to each subscriber, that there may be at once: of 80 streams to 50 subscribers, or of
+all streams to a few."""
+DELIVERED_PER_SECOND = 1 << 16
+"""Deliveries per second after those: fewer than a thousand live streams cause among 50 subscribers anyway."""
 _SLICE = 64
 """Last values that are sent before there is time for live messages."""
 
@@ -27,7 +28,8 @@ class Repeats:
     def __init__(self) -> None:
         self._values = LastValues()
         self._waiting: dict[bytes, list[bytes]] = {}
-        self._left = float(REPEATED_AT_ONCE)
+        self._left = float(DELIVERED_AT_ONCE)
+        self._cost = 1
         self._counted = -math.inf
 
     @property
@@ -35,7 +37,7 @@ class Repeats:
         """When `take` will have something, in monotonic seconds; infinite if nothing was asked for."""
         if not self._waiting:
             return self._values.due
-        return min(self._values.due, self._counted + max(0.0, 1 - self._left) / REPEATED_PER_SECOND)
+        return min(self._values.due, self._counted + max(0.0, self._cost - self._left) / DELIVERED_PER_SECOND)
 
     def remember(self, stream: str, frames: list[bytes]) -> None:
         """Keep a message that is being sent instead of the one before it.
@@ -72,13 +74,15 @@ class Repeats:
         """
         self._values.ask(prefix, time.monotonic())
 
-    def take(self, now: float) -> list[list[bytes]]:
+    def take(self, now: float, subscribers: int) -> list[list[bytes]]:
         """Take what is to be sent once more now.
 
         Parameters
         ----------
         now : float
             Monotonic seconds.
+        subscribers : int
+            How many there are, each of whom may get it.
 
         Returns
         -------
@@ -89,8 +93,9 @@ class Repeats:
             self._waiting[frames[0]] = frames
         if not self._waiting:
             return []
-        self._left = min(REPEATED_AT_ONCE, self._left + (now - self._counted) * REPEATED_PER_SECOND)
+        self._left = min(DELIVERED_AT_ONCE, self._left + (now - self._counted) * DELIVERED_PER_SECOND)
         self._counted = now
-        topics = list(islice(self._waiting, max(0, min(_SLICE, int(self._left)))))
-        self._left -= len(topics)
+        self._cost = max(1, subscribers)
+        topics = list(islice(self._waiting, min(_SLICE, int(self._left) // self._cost)))
+        self._left -= len(topics) * self._cost
         return [self._waiting.pop(topic) for topic in topics]

@@ -39,6 +39,7 @@ def test_what_is_sent_on_is_what_was_sent_and_late_joiners_have_it_at_once() -> 
             one.set_status("a", "running", dropped=0.5, reason='a "reason" with ü')
             two.set_status("b", "starting")
             two.set_status("over", "ended", reason="end of input")
+            wait_for(lambda: direct.statuses("a") and through.statuses("a") and through.statuses("b"))
             for sequence in range(20):
                 one.publish(estimate("a", sequence))
             wait_for(lambda: through.without_repeats("a") == list(range(20)) and through.statuses("over"))
@@ -47,7 +48,7 @@ def test_what_is_sent_on_is_what_was_sent_and_late_joiners_have_it_at_once() -> 
             assert {tuple(f) for f in through.frames if f[0] == b"emotion/a/"} == {
                 f for f in sent if f[0] == b"emotion/a/"
             }
-            (status, *_) = through.statuses("a")
+            status = through.statuses("a")[0]
             assert (status.dropped, status.reason) == (0.5, 'a "reason" with ü')
             assert status.started == direct.statuses("a")[0].started
         with Listener(hub.endpoint) as late:
