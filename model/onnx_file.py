@@ -8,14 +8,27 @@ what was checked: operators of the standard set alone, no functions, no branches
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import shown
+from model.protocol_buffer import (
+    MOST_FIELDS,
+    Field,
+    bytes_field,
+    decoded,
+    fields_of,
+    listed,
+    number_field,
+    number_of,
+    text_of,
+    varints,
+)
 from model.regular_file import FileError
 
 IR_VERSION = 8
@@ -23,6 +36,7 @@ OPERATOR_SET = 18
 """Version of ONNX's own operators; another one may mean something else by the same name."""
 MOST_NODES = 4096
 """More are refused; the bundled default has a fifth of them."""
+MOST_AXES = 8
 _ALLOWED = (
     "Abs Add ArgMax AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv CumSum Div "
     "Einsum Equal Exp Expand Flatten GRU Gather GatherElements Gemm Identity Less Log MatMul Max Mod Mul Neg "
@@ -41,14 +55,6 @@ _TYPES: dict[int, np.dtype[Any]] = {
 }
 _PLAIN_ATTRIBUTES = {1, 2, 3, 4, 6, 7, 8}
 """Numbers, texts and tensors, and lists of them; what is left out would be graphs."""
-_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
-_LONGEST_VARINT = 10
-
-
-class _Field(NamedTuple):
-    number: int
-    content: memoryview
-    value: int
 
 
 @dataclass(frozen=True)
@@ -124,12 +130,12 @@ class OnnxFile:
         unknown = needed - inputs.keys() - self.tensors.keys()
         if unknown:
             raise FileError(f'has nothing that gives "{shown(min(unknown))}"')
-        graph = [_field(1, node.encoded) for node in reversed(nodes)] + [_field(2, b"moodring")]
-        graph += [_field(5, self.tensors[name].encoded) for name in sorted(needed & self.tensors.keys())]
-        graph += [_field(11, _described(name, axes)) for name, axes in inputs.items()]
-        graph += [_field(12, _described(name, None)) for name in outputs]
-        operators = _field(1, b"") + _number(2, OPERATOR_SET)
-        return _number(1, IR_VERSION) + _field(7, b"".join(graph)) + _field(8, operators)
+        graph = [bytes_field(1, node.encoded) for node in reversed(nodes)] + [bytes_field(2, b"moodring")]
+        graph += [bytes_field(5, self.tensors[name].encoded) for name in sorted(needed & self.tensors.keys())]
+        graph += [bytes_field(11, _described(name, axes)) for name, axes in inputs.items()]
+        graph += [bytes_field(12, _described(name, None)) for name in outputs]
+        operators = bytes_field(1, b"") + number_field(2, OPERATOR_SET)
+        return number_field(1, IR_VERSION) + bytes_field(7, b"".join(graph)) + bytes_field(8, operators)
 
 
 def parse_onnx(content: bytes) -> OnnxFile:
@@ -161,15 +167,15 @@ def _parse(content: memoryview) -> OnnxFile:
     metadata: dict[str, str] = {}
     graphs: list[memoryview] = []
     operators: list[tuple[str, int]] = []
-    for field in _fields(content):
+    for field in fields_of(content, MOST_FIELDS):
         if field.number == 7:
             graphs.append(field.content)
         elif field.number == 8:
-            of_set = list(_fields(field.content))
-            operators.append((_text(of_set, 1), _last(of_set, 2)))
+            of_set = listed(field)
+            operators.append((text_of(of_set, 1), number_of(of_set, 2)))
         elif field.number == 14:
-            entry = list(_fields(field.content))
-            metadata[_text(entry, 1)] = _text(entry, 2)
+            entry = listed(field)
+            metadata[text_of(entry, 1)] = text_of(entry, 2)
         elif field.number in (20, 25):
             raise FileError("has functions or training steps of its own, which are not allowed")
     if len(graphs) != 1:
@@ -178,13 +184,13 @@ def _parse(content: memoryview) -> OnnxFile:
         raise FileError(f"needs other operators than version {OPERATOR_SET} of ONNX's own")
     nodes: list[Node] = []
     tensors: dict[str, Tensor] = {}
-    for field in _fields(graphs[0]):
+    for field in fields_of(graphs[0], 4 * MOST_NODES):
         if field.number == 1:
             if len(nodes) == MOST_NODES:
                 raise FileError(f"has more than {MOST_NODES} nodes")
-            nodes.append(_node(field.content))
+            nodes.append(_node(field))
         elif field.number == 5:
-            name, tensor = _tensor(field.content)
+            name, tensor = _tensor(field)
             if name in tensors:
                 raise FileError(f'has "{shown(name)}" twice')
             tensors[name] = tensor
@@ -193,116 +199,49 @@ def _parse(content: memoryview) -> OnnxFile:
     return OnnxFile(metadata, tuple(nodes), tensors)
 
 
-def _node(content: memoryview) -> Node:
-    fields = list(_fields(content))
-    operator = _text(fields, 4)
-    if operator not in OPERATORS or _text(fields, 7):
+def _node(encoded: Field) -> Node:
+    fields = listed(encoded)
+    operator = text_of(fields, 4)
+    if operator not in OPERATORS or text_of(fields, 7):
         raise FileError(f'has the operator "{shown(operator)}", which is not allowed')
     for field in fields:
         if field.number == 5:
-            attribute = list(_fields(field.content))
-            if _last(attribute, 20) not in _PLAIN_ATTRIBUTES or any(one.number in (6, 11) for one in attribute):
+            attribute = listed(field)
+            if number_of(attribute, 20) not in _PLAIN_ATTRIBUTES or any(one.number in (6, 11) for one in attribute):
                 raise FileError(f'has a graph inside "{operator}", which is not allowed')
             for one in attribute:
                 if one.number in (5, 10):
-                    _tensor(one.content)
-    inputs = tuple(_decode(field) for field in fields if field.number == 1)
-    return Node(inputs, tuple(_decode(field) for field in fields if field.number == 2), content)
+                    _tensor(one)
+    inputs = tuple(decoded(field) for field in fields if field.number == 1)
+    return Node(inputs, tuple(decoded(field) for field in fields if field.number == 2), encoded.content)
 
 
-def _tensor(content: memoryview) -> tuple[str, Tensor]:
-    fields = list(_fields(content))
-    name = _text(fields, 8)
-    if any(field.number == 13 for field in fields) or _last(fields, 14):
+def _tensor(encoded: Field) -> tuple[str, Tensor]:
+    fields = listed(encoded)
+    name = text_of(fields, 8)
+    if any(field.number == 13 for field in fields) or number_of(fields, 14):
         raise FileError("keeps tensors in other files, which is not allowed")
-    kind = _TYPES.get(_last(fields, 2))
+    kind = _TYPES.get(number_of(fields, 2))
     raw = [field.content for field in fields if field.number == 9]
-    shape = []
+    shape: list[int] = []
     for field in fields:
         if field.number == 1:  # a list of numbers is packed, or not
-            shape += list(_varints(field.content)) if field.content else [field.value]
+            shape += islice(varints(field.content), MOST_AXES + 1) if field.content else [field.value]
     if kind is None or len(raw) > 1 or any(field.number in (4, 5, 6, 7, 10, 11) for field in fields):
         raise FileError(f'has a tensor "{shown(name)}" of a type that is not allowed')
     data = raw[0] if raw else memoryview(b"")
-    if any(size < 0 for size in shape) or math.prod(shape) * kind.itemsize != len(data):
+    if len(shape) > MOST_AXES or any(size < 0 for size in shape) or math.prod(shape) * kind.itemsize != len(data):
         raise FileError(f'has a tensor "{shown(name)}" whose shape is not that of its numbers')
     values = np.frombuffer(data, kind).reshape(shape)
     if kind.kind == "f" and not np.isfinite(values).all():
         raise FileError(f'has a tensor "{shown(name)}" that holds NaN or infinity')
-    return name, Tensor(values, content)
-
-
-def _fields(content: memoryview) -> Iterator[_Field]:
-    place = 0
-    while place < len(content):
-        key, place = _varint(content, place)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, place = _varint(content, place)
-            yield _Field(number, content[:0], value)
-            continue
-        length = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}.get(wire, 0)
-        if wire == _BYTES:
-            length, place = _varint(content, place)
-        elif not length:
-            raise ValueError("unknown wire type")
-        if length < 0 or length > len(content) - place:
-            raise ValueError("truncated")
-        yield _Field(number, content[place : place + length], 0)
-        place += length
-
-
-def _varint(content: memoryview, place: int) -> tuple[int, int]:
-    value = 0
-    for i in range(_LONGEST_VARINT):
-        byte = content[place + i]
-        value |= (byte & 0x7F) << (7 * i)
-        if byte < 0x80:
-            return (value - (1 << 64) if value >= 1 << 63 else value), place + i + 1
-    raise ValueError("a number is too long")
-
-
-def _varints(content: memoryview) -> Iterator[int]:
-    place = 0
-    while place < len(content):
-        value, place = _varint(content, place)
-        yield value
-
-
-def _decode(field: _Field) -> str:
-    return bytes(field.content).decode()
-
-
-def _text(fields: list[_Field], number: int) -> str:
-    texts = [_decode(field) for field in fields if field.number == number]
-    return texts[-1] if texts else ""
-
-
-def _last(fields: list[_Field], number: int) -> int:
-    values = [field.value for field in fields if field.number == number]
-    return values[-1] if values else 0
-
-
-def _encoded_varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])
-
-
-def _number(number: int, value: int) -> bytes:
-    return _encoded_varint(number << 3 | _VARINT) + _encoded_varint(value)
-
-
-def _field(number: int, content: bytes | memoryview) -> bytes:
-    return b"".join((_encoded_varint(number << 3 | _BYTES), _encoded_varint(len(content)), content))
+    return name, Tensor(values, encoded.content)
 
 
 def _described(name: str, axes: tuple[int | str, ...] | None) -> bytes:
     """Encode the name of a tensor of float32, and its shape if that is given."""
-    kind = _number(1, _FLOAT)
+    kind = number_field(1, _FLOAT)
     if axes is not None:
-        sizes = [_number(1, axis) if isinstance(axis, int) else _field(2, axis.encode()) for axis in axes]
-        kind += _field(2, b"".join(_field(1, size) for size in sizes))
-    return _field(1, name.encode()) + _field(2, _field(1, kind))
+        sizes = [number_field(1, axis) if isinstance(axis, int) else bytes_field(2, axis.encode()) for axis in axes]
+        kind += bytes_field(2, b"".join(bytes_field(1, size) for size in sizes))
+    return bytes_field(1, name.encode()) + bytes_field(2, bytes_field(1, kind))

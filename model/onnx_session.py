@@ -93,6 +93,7 @@ class Session:
 
 @lru_cache(maxsize=1)
 def _limit_memory() -> None:
+    onnxruntime.set_default_logger_severity(_FATAL)
     memory = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )

@@ -44,6 +44,7 @@ TARGETS = {
     "settings": f"{_PACKAGE}.configuration:settings_target",
     "service": f"{_PACKAGE}.configuration:service_target",
     "checkpoints": f"{_PACKAGE}.checkpoints:CheckpointTarget",
+    "onnx": f"{_PACKAGE}.onnx_models:OnnxTarget",
     "audio": f"{_PACKAGE}.audio:AudioTarget",
     "video": f"{_PACKAGE}.video:VideoTarget",
     "kept": f"{_PACKAGE}.kept:KeptTarget",

@@ -19,6 +19,7 @@ from model.distilled_ear import DistilledEar, DistilledEarParameters
 from model.ear import FFT_WINDOW, MEL_BANDS, EarFrontend
 from model.ears import DistilledListener
 from model.errors import MoodringError
+from model.estimator import Estimator
 from model.features import PITCH_CLASSES, FeatureParameters, Frontend
 from model.network import EmotionNetwork, NetworkParameters
 from scripts.benchmarks.fuzzing.mutations import FLOATS, change_value, damage, is_modest_number, strange_value
@@ -147,7 +148,7 @@ class CheckpointTarget:
         return joined(header, bytes(weights))
 
 
-def let_hear(checkpoint: Checkpoint, noise: np.ndarray) -> None:
+def let_hear(checkpoint: Estimator, noise: np.ndarray) -> None:
     """Estimate a few frames of noise; that a model's values are not numbers may be said, but not published."""
     parameters = checkpoint.frontend.parameters
     samples = Samples("noise", noise[: _HEARD * parameters.frame_length], parameters.sample_rate)
