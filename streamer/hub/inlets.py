@@ -16,13 +16,14 @@ from dataclasses import dataclass
 
 import zmq
 
+from model.errors import MoodringError
 from streamer.endpoints import EndpointError, explain_zmq_error
 from streamer.handshakes import RETRY_INTERVAL
 from streamer.hub.switchboard import Origin
 from streamer.hub.upstreams import Upstream
 from streamer.limited_log import LimitedLog
 from streamer.messages import ESTIMATE_TOPIC, MAXIMUM_BODY_BYTES, STATUS_TOPIC
-from streamer.peer_sockets import PeerSockets
+from streamer.peer_sockets import PeerSockets, connection_limit
 
 QUEUE_LENGTH = 1000
 """Messages of one publisher that wait for the hub; the publisher keeps as many more, and then drops."""
@@ -32,6 +33,8 @@ _LONGEST_RETRY = 1.0
 """Seconds between two attempts to reach a publisher that is not there; shorter ones at first."""
 _HEARTBEAT, _DEAD_AFTER = 2.0, 8.0
 """Seconds after which a publisher is asked whether it is there, and taken to be unreachable: a cable was pulled."""
+_SPARE_DESCRIPTORS = 64
+"""What a program has open besides connections."""
 _QUEUED_EVENTS = 100_000
 _EVENT = struct.Struct("=HI")
 _FAILURES = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -68,9 +71,13 @@ class Inlets:
     ------
     streamer.endpoints.EndpointError
         If an endpoint cannot be connected to.
+    MoodringError
+        If the system does not let the process have so many connections.
     """
 
     def __init__(self, upstreams: Iterable[Upstream]) -> None:
+        self._all = [_Inlet(upstream) for upstream in upstreams]
+        _refuse_too_many(len(self._all))
         # a context of its own: its input and output thread takes turns with the one that serves subscribers
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.linger = 0
@@ -91,7 +98,6 @@ class Inlets:
         self.monitor.connect("inproc://inlets")
         self._sockets = PeerSockets()
         self._lines = LimitedLog(_log)
-        self._all = [_Inlet(upstream) for upstream in upstreams]
         self._named = {inlet.upstream.endpoint: inlet for inlet in self._all}
         self._open: dict[int, Origin] = {}
         self._left: dict[int, Origin] = {}
@@ -224,6 +230,22 @@ class Inlets:
         # than is allowed, or bytes that are not of its protocol
         inlet.retry_at = time.monotonic() + RETRY_INTERVAL
         self._lines.info(f"{origin.endpoint} gone", f"{origin.endpoint} has gone, and is waited for")
+
+
+def _refuse_too_many(publishers: int) -> None:
+    """Refuse what would take descriptors from subscribers: without one libzmq can neither connect nor accept."""
+    subscribers = connection_limit()
+    try:
+        import resource
+    except ImportError:
+        return  # no such limit: not a POSIX system
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    needed = publishers + subscribers + _SPARE_DESCRIPTORS
+    if allowed != resource.RLIM_INFINITY and needed > allowed:
+        raise MoodringError(
+            f"{publishers} publishers, and as many subscribers as may come, need {needed} open files, but the system "
+            f"allows {allowed}: raise that (ulimit -n), or chain hubs"
+        )
 
 
 def _explain(event: int, value: int, has_keys: bool) -> str:

@@ -20,7 +20,7 @@ second."""
 REMEMBERED = 60.0
 """Seconds for which it is known what such a stream last said: hubs in a loop must not bring that back to life."""
 MAXIMUM_STREAMS = 2048
-"""Streams of one hub, those included that have ended; as many as there may be publishers."""
+"""Streams of one hub, those included that have ended; somewhat more than there may be publishers."""
 MAXIMUM_ENDED = 512
 """Streams that have ended, and whose last values are kept for late subscribers nevertheless."""
 MESSAGES_AT_ONCE = 1024

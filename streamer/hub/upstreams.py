@@ -10,8 +10,9 @@ from model.errors import MoodringError
 from streamer.endpoints import EndpointError, validate_endpoint
 from streamer.keys import ClientKeys
 
-MAXIMUM_UPSTREAMS = 2048
-"""Publishers of one hub: each takes a descriptor, of which a process has some thousands; chain hubs for more."""
+MAXIMUM_UPSTREAMS = 1536
+"""Publishers of one hub: each takes a descriptor, as each subscriber does, and a process has 4096; chain hubs for
+more."""
 _LARGEST_LIST = 1 << 20
 """Bytes of a list of publishers that are read, five times what the most of them take."""
 

@@ -24,6 +24,7 @@ from tests.streamer.keyring import Keyring
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 
+_START = "from streamer.start import main; main()"
 _networks = itertools.count()
 
 
@@ -130,8 +131,9 @@ def test_hubs_in_a_chain_and_in_a_loop(tmp_path: Path) -> None:
             for hub in (a, b, c):
                 wait_for(lambda hub=hub: hub.count("streams") == 0)
         with Listener(a.endpoint) as at_a, Listener(b.endpoint) as at_b, Listener(c.endpoint) as at_c:
+            at_a.hear(0.5)
             for heard in (at_a, at_b, at_c):
-                assert not heard.hear(0.4).frames  # nobody brings it back to life for those who join
+                assert not heard.hear().frames  # nobody brings it back to life for those who join
         for hub in (a, b, c):
             assert hub.count("streams") == 0
 
@@ -157,10 +159,12 @@ def test_keys_on_both_sides(tmp_path: Path) -> None:
                 wait_for(lambda: lights.statuses("room"))
                 assert not lights.statuses("open")
             wait_for(lambda: hub.said(open_one.endpoint, "no keys"))
-            for keys in (None, keyring.client("stranger", "hub"), keyring.client("lights", "stage")):
-                with Listener(hub.endpoint, keys) as stranger:
-                    assert not stranger.hear(0.3).frames
-            wait_for(lambda: hub.count("refused_handshakes_total") >= 1)
+            all_keys = (None, keyring.client("stranger", "hub"), keyring.client("lights", "stage"))
+            with ExitStack() as listening:
+                strangers = [listening.enter_context(Listener(hub.endpoint, keys)) for keys in all_keys]
+                wait_for(lambda: hub.count("refused_handshakes_total") >= 1)
+                strangers[0].hear(0.5)
+                assert not any(stranger.hear().frames for stranger in strangers)
         with RunningHub([tracker.endpoint]) as keyless:
             wait_for(lambda: keyless.said(tracker.endpoint, "asks for keys"))
             assert keyless.count("streams") == 0
@@ -322,3 +326,14 @@ def test_a_hub_is_open_to_the_network_only_with_leave_and_its_failures_are_one_l
         line = fail("--from", "tcp://127.0.0.1:1", "--publish", taken.endpoint)
         assert "already in use" in line
         assert len(line.splitlines()) == 1
+    endpoints = [argument for number in range(1, 301) for argument in ("--from", f"tcp://127.0.0.1:{number}")]
+    few = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400)); {_START}"
+    ended = subprocess.run(
+        [sys.executable, "-c", few, "hub", *endpoints, "--publish", ANY_PORT],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode == 1
+    assert "ulimit -n" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
