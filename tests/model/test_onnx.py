@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from model.onnx_export import export_onnx
 from model.onnx_file import parse_onnx
 from model.onnx_model import OnnxModel, load_onnx_model
 from scripts.benchmarks.fuzzing.checkpoints import small_checkpoints
+from tests.conftest import REPOSITORY
 from tests.streamer.hearing import hearing_checkpoint
 
 TOLERANCE = 1e-5
@@ -147,3 +150,30 @@ def test_no_runtime_is_taken_instead_of_another(model: str, runtime: object, sai
 def test_which_runtime_a_file_has() -> None:
     assert load_model().runtime == load_model("default").runtime == load_model(runtime="onnx").runtime == "onnxruntime"
     assert load_model(runtime="torch").runtime == "torch"
+
+
+_BATCHES = """
+import random
+import resource
+from pathlib import Path
+import numpy as np
+from model.loading import load_model
+model, chance = load_model(runtime="onnx"), random.Random(0)
+rows = np.random.default_rng(0).normal(-30, 10, (64, model.history, 236)).astype(np.float32)
+for i in range(160):
+    streams, frames = chance.choice([1, 2, 3, 5, 8, 13, 33]), chance.randrange(1, model.history + 1)
+    model.estimate_with_std(rows[:streams, :frames])
+    if i == 40:
+        model.estimate_with_std(rows)
+    if i in (50, 159):
+        print(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 10)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_stays_as_it_is_while_batches_change() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _BATCHES], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True
+    )
+    early, late = map(int, ended.stdout.split())
+    assert late - early < 4096, f"{late - early} KB more"
