@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from types import TracebackType
 
 import zmq
@@ -225,9 +226,9 @@ class Hub:
             ready = self._wait(poller, beat)
             now = time.monotonic()
             if self._inlets.monitor in ready:
-                self._inlets.watch()
+                self._outlet.survive(self._inlets.watch)
             if self._inlets.socket in ready:
-                self._take(now)
+                self._outlet.survive(partial(self._take, now))
             self._outlet.attend(ready, self._repeats.ask)
             for frames in self._repeats.take(time.monotonic(), self._outlet.connections):
                 self._outlet.send(frames)
@@ -237,7 +238,7 @@ class Hub:
                     self._held_up_until = now
                 beat = now + HEARTBEAT_INTERVAL
                 self._outlet.refresh()
-                self._inlets.retry()
+                self._outlet.survive(self._inlets.retry)
                 self._switchboard.expire(now, self._held_up_until)
         self._take(time.monotonic())
 
