@@ -4,7 +4,9 @@ Trackers are PUB sockets, many to a process, each of which sends real estimates 
 processes, hear all of them, which is what they ask most of a hub. Beside them one subscriber is connected to every
 tracker directly: its latency, in the same run, is what the machine takes without a hub. Needs Linux.
 
-    python scripts/benchmarks/hub.py [--trackers 1000] [--subscribers 50] [--seconds 20]
+    python scripts/benchmarks/hub.py [--trackers 1000] [--subscribers 50] [--seconds 20] [--keys]
+
+With `--keys` the hub encrypts for its subscribers; its trackers and the direct subscriber do not.
 
 Prints one line for each figure; the exit status is 1 if a message was lost or the 99th percentile is 50 ms or more.
 """
@@ -18,6 +20,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +34,8 @@ from typing import NamedTuple
 import numpy as np
 import zmq
 
+from streamer.key_files import write_key_pair
+from streamer.keys import ClientKeys
 from streamer.messages import Estimate, Mood, encode
 
 RATE = 2.0
@@ -84,7 +89,7 @@ def track(pipe: Connection, names: list[str], stop: Event) -> None:
     context.destroy(linger=0)
 
 
-def subscribe(pipe: Connection, endpoints: list[list[str]], streams: int) -> None:
+def subscribe(pipe: Connection, endpoints: list[list[str]], streams: int, keys: ClientKeys | None) -> None:
     """Be several subscribers, each connected to some endpoints, until nothing comes any more."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.max_sockets = 4096
@@ -94,6 +99,8 @@ def subscribe(pipe: Connection, endpoints: list[list[str]], streams: int) -> Non
         socket = context.socket(zmq.SUB)
         socket.setsockopt(zmq.RCVHWM, 10_000)
         socket.subscribe("emotion/")
+        if keys is not None:
+            keys.apply_to(socket)
         for endpoint in connected:
             socket.connect(endpoint)
         poller.register(socket, zmq.POLLIN)
@@ -135,12 +142,14 @@ def subscribe(pipe: Connection, endpoints: list[list[str]], streams: int) -> Non
     context.destroy(linger=0)
 
 
-def join(endpoint: str, streams: int) -> float:
+def join(endpoint: str, streams: int, keys: ClientKeys | None) -> float:
     """Subscribe late, to all streams; gives the seconds until there is a message of each."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, 10_000)
     socket.subscribe("emotion/")
+    if keys is not None:
+        keys.apply_to(socket)
     began = time.monotonic()
     socket.connect(endpoint)
     topics: set[bytes] = set()
@@ -149,6 +158,16 @@ def join(endpoint: str, streams: int) -> float:
             topics.add(socket.recv_multipart()[0])
     context.destroy(linger=0)
     return time.monotonic() - began
+
+
+def make_keys(folder: Path) -> tuple[ClientKeys, list[str]]:
+    """Make keys for the hub's subscribers, and give theirs and the hub's options."""
+    allowed = folder / "allowed"
+    allowed.mkdir(mode=0o755)
+    public, secret = write_key_pair("hub", folder)
+    _, subscriber_secret = write_key_pair("subscriber", folder)
+    shutil.copy(folder / "subscriber.key", allowed)
+    return ClientKeys.load(subscriber_secret, public), ["--server-key", str(secret), "--allow-clients", str(allowed)]
 
 
 def processor_seconds(process: int) -> float:
@@ -176,6 +195,7 @@ def main() -> None:
     parser.add_argument("--trackers", type=int, default=1000)
     parser.add_argument("--subscribers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--keys", action="store_true")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -190,39 +210,42 @@ def main() -> None:
     names = [f"tracker{number:04}" for number in range(options.trackers)]
     trackers = [launch(track, names[part::TRACKER_PROCESSES], stop) for part in range(TRACKER_PROCESSES)]
     endpoints = [endpoint for tracker in trackers for endpoint in tracker.recv()]
-    with tempfile.TemporaryDirectory() as folder:
-        listed = Path(folder) / "trackers.txt"
-        listed.write_text("".join(f"{endpoint}\n" for endpoint in endpoints))
-        hub = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "streamer.start", "hub", "--from-file", listed),
-                *("--publish", "tcp://127.0.0.1:*", "--metrics", "0"),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert hub.stderr is not None
-        metrics = hub.stderr.readline().split()[1]
-        endpoint = hub.stderr.readline().split()[1]
-        each = [options.subscribers // SUBSCRIBER_PROCESSES] * SUBSCRIBER_PROCESSES
-        for number in range(options.subscribers % SUBSCRIBER_PROCESSES):
-            each[number] += 1
-        subscribers = [launch(subscribe, [[endpoint]] * count, options.trackers) for count in each if count]
-        direct = launch(subscribe, [endpoints], options.trackers)
-        for one in (*subscribers, direct):
-            if not one.poll(PATIENCE):
-                sys.exit(f"after {PATIENCE:.0f} s not everybody hears everybody")
-            one.recv()
-        time.sleep(2.0)
-        began, used = time.time(), processor_seconds(hub.pid)
-        time.sleep(options.seconds)
-        ended, used = time.time(), processor_seconds(hub.pid) - used
-        joined = join(endpoint, options.trackers)
-        joined_until = time.time() + 0.5
-        resident, peak = memory(hub.pid, "VmRSS"), memory(hub.pid, "VmHWM")
-        time.sleep(1.0)
-        stop.set()
-        totals = {topic: total for tracker in trackers for topic, total in tracker.recv().items()}
+    scratch = tempfile.TemporaryDirectory()
+    folder = Path(scratch.name)
+    listed = folder / "trackers.txt"
+    listed.write_text("".join(f"{endpoint}\n" for endpoint in endpoints))
+    keys, encryption = make_keys(folder) if options.keys else (None, [])
+    hub = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "streamer.start", "hub", "--from-file", listed),
+            *("--publish", "tcp://127.0.0.1:*", "--metrics", "0"),
+            *encryption,
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert hub.stderr is not None
+    metrics = hub.stderr.readline().split()[1]
+    endpoint = hub.stderr.readline().split()[1]
+    each = [options.subscribers // SUBSCRIBER_PROCESSES] * SUBSCRIBER_PROCESSES
+    for number in range(options.subscribers % SUBSCRIBER_PROCESSES):
+        each[number] += 1
+    subscribers = [launch(subscribe, [[endpoint]] * count, options.trackers, keys) for count in each if count]
+    direct = launch(subscribe, [endpoints], options.trackers, None)
+    for one in (*subscribers, direct):
+        if not one.poll(PATIENCE):
+            sys.exit(f"after {PATIENCE:.0f} s not everybody hears everybody")
+        one.recv()
+    time.sleep(2.0)
+    began, used = time.time(), processor_seconds(hub.pid)
+    time.sleep(options.seconds)
+    ended, used = time.time(), processor_seconds(hub.pid) - used
+    joined = join(endpoint, options.trackers, keys)
+    joined_until = time.time() + 0.5
+    resident, peak = memory(hub.pid, "VmRSS"), memory(hub.pid, "VmHWM")
+    time.sleep(1.0)
+    stop.set()
+    totals = {topic: total for tracker in trackers for topic, total in tracker.recv().items()}
     heard = []
     for one in (*subscribers, direct):
         one.send(totals)
@@ -234,6 +257,7 @@ def main() -> None:
     hub.terminate()
     complaints = hub.stderr.read().splitlines()
     hub.wait()
+    scratch.cleanup()
 
     def within(part: Heard, since: float, until: float) -> np.ndarray:
         return part.latency[(part.sent_at >= since) & (part.sent_at < until)]
