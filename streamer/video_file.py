@@ -26,6 +26,8 @@ _TOLERATED_DEFICIT = 0.5
 """Seconds by which an intact file's sound may be shorter than its header says."""
 _MOST_DAMAGED_PACKETS = 50
 """Packets in a row that could not be decoded, after which the rest of a file is given up."""
+_MOST_CHANNELS = 8
+"""FFmpeg keeps so many planes in a frame, and others elsewhere, where PyAV does not look: it would read anything."""
 _PROBE_BYTES = 1 << 20
 """Bytes that may be read to find out what is in a file."""
 _WITHOUT_HEADER = {"aac"}
@@ -89,6 +91,8 @@ class VideoFile:
             self.sample_rate: int = self._stream.rate or 0
             self._channels: int = self._stream.channels
             validate_format(self.name, self.sample_rate, self._channels)
+            if self._channels > _MOST_CHANNELS:
+                raise SourceError(f"{self.name} has {self._channels} channels; {_MOST_CHANNELS} can be tracked")
         except BaseException:
             self._container.close()
             raise

@@ -166,5 +166,13 @@ def test_a_film_is_streamed_by_the_same_function(moodring: Callable[..., Outcome
     assert outcome.output.count('"stream": "film"') == 16
 
 
+def test_more_channels_than_pyav_can_give_are_refused(tmp_path: Path) -> None:
+    """It reads planes beyond the eighth from where there are none, and ends the process."""
+    path = tmp_path / "many.mkv"
+    _ffmpeg("-f", "lavfi", "-i", "anullsrc=cl=hexadecagonal", "-t", 1, "-c:a", "pcm_s16le", path)
+    with pytest.raises(SourceError, match="has 16 channels; 8 can be tracked"):
+        open_file(path)
+
+
 def test_thousands_of_damaged_films(tmp_path: Path) -> None:
     survives("video", 1500, tmp_path)
