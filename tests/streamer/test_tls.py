@@ -67,7 +67,7 @@ def test_who_is_allowed_is_heard_sample_by_sample(desk: Desk, port: Reading, who
     with desk.connect(_number(port), who) as writer:
         assert writer.version() == "TLSv1.3"
         writer.sendall(sent.tobytes())  # a record holds ten times as much as is read at once
-    port.until(lambda: len(port.samples) == 8000)
+        port.until(lambda: len(port.samples) == 8000)
     np.testing.assert_allclose(port.samples, sent / 2**15)
     assert not sum(block.lost for block in port.blocks)
 
