@@ -30,7 +30,7 @@ from streamer.commands.options import lag_option, model_option
     "--jobs",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="Processes that track files side by side, of about 300 MB each.  [default: one per core]",
+    help="Processes that track files side by side; each takes 100 MB, in torch 200.  [default: one per core]",
 )
 @click.option("--quiet", is_flag=True, help="Show no progress bar.")
 def annotate(
