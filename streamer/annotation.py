@@ -158,7 +158,8 @@ class Annotation:
         identities: dict[int, Identity | None] = {}
 
         def begin(number: int) -> bool:
-            identities[number] = identify(missing[number])
+            if number not in identities:  # a second process goes on with the rows of the first
+                identities[number] = identify(missing[number])
             return True
 
         with self._start_jobs(missing) as jobs, ExitStack() as open_spools:
