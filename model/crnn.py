@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -60,6 +62,27 @@ class WindowDropout(nn.Module):
         return x * torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(kept).div_(kept)
 
 
+class PathDropout(nn.Module):
+    """Dropout of a whole path for a share of the windows (stochastic depth, Huang et al. 2016).
+
+    Parameters
+    ----------
+    share : float
+        Probability with which a window's path is left out.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, scores: Tensor, windows: Tensor, path: Callable[[Tensor], Tensor]) -> Tensor:
+        """Add what the path says of the windows that it is kept for to their scores, in place."""
+        kept = torch.rand(len(scores)) >= self.share
+        if kept.any():
+            scores[kept] += path(windows[kept]) / (1 - self.share)
+        return scores
+
+
 class Branch(nn.Module):
     """What follows the convolution for one of the two dimensions, or for both: linear, bidirectional GRU, maxout.
 
@@ -109,7 +132,12 @@ class Branch(nn.Module):
                 mask = (member_of_row[:, None] == member_of_column).to(parameter.dtype)
                 parameter.mul_(mask)
             # what starts at zero and has no gradient stays zero
-            parameter.register_hook(mask.mul)  # type: ignore[no-untyped-call]  # torch does not annotate it
+            parameter.register_hook(partial(_masked, mask))  # type: ignore[no-untyped-call]  # torch does not annotate
+
+
+def _masked(mask: Tensor, gradient: Tensor) -> Tensor:
+    # the parameter may have been moved since
+    return mask.to(gradient.device).mul(gradient)
 
 
 class CRNN(nn.Module):

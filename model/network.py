@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.crnn import CRNN
+from model.crnn import CRNN, PathDropout
 from model.features import FeatureParameters
 from model.harmony import Harmony
 from model.network_parameters import NetworkParameters as NetworkParameters
@@ -48,6 +48,7 @@ class EmotionNetwork(nn.Module):
             beside=harmony if split else 0,
             members=parameters.members,
         )
+        self.crnn_dropout = PathDropout(parameters.crnn_dropout)
         columns = self._heard + parameters.ear_columns
         self.standardisation = Standardisation(columns)
         self.summary: SummaryPath | None = None
@@ -243,11 +244,7 @@ class EmotionNetwork(nn.Module):
         if not self.training:
             return torch.tanh(scores + self.crnn.scores(window))
         scores = scores.repeat(1, window.shape[1], 1, 1)
-        dropout = self.network_parameters.crnn_dropout
-        kept = torch.rand(len(scores)) >= dropout
-        if kept.any():
-            scores[kept] += self.crnn.scores(window[kept]) / (1 - dropout)
-        return torch.tanh(scores)
+        return torch.tanh(self.crnn_dropout(scores, window, self.crnn.scores))
 
     def _remembered_inputs(self, features: Tensor) -> Tensor:
         first = self.feature_parameters.feature_count

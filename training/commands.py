@@ -55,6 +55,12 @@ LIVE = "live"
     "for making choices.",
 )
 @click.option("--licence", default="", help="Terms of use to note in the checkpoint.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    help="live: processes that train together, with a share of each batch; on a GPU each, if there are as many.  "
+    "[default: 1; below torchrun, those that it has started]",
+)
 @options.material_options
 def train(
     material: options.MaterialOptions,
@@ -74,6 +80,7 @@ def train(
     seed: int,
     validation_fold: int | None,
     licence: str,
+    processes: int | None,
 ) -> None:
     """Train a network on labelled music, measure it, and write a checkpoint.
 
@@ -96,6 +103,7 @@ def train(
         "--window": window,
         "--steps": steps,
         "--validation-fold": validation_fold,
+        "--processes": processes,
     }
     of_systems: dict[str, Any] = {
         "--features": features,
@@ -128,6 +136,7 @@ def train(
             cache=material.cache,
             sound_font=material.sound_font,
             jobs=material.jobs,
+            processes=processes or 1,
         )
         return
     _refuse(of_live, "is for --system live")

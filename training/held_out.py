@@ -13,6 +13,7 @@ from model.features import FeatureParameters, FloatArray
 from model.network import EmotionNetwork, NetworkParameters
 from training.calibration import SpreadCalibration, calibrate_spread
 from training.clips import DEVELOPMENT, FOLDS, Clip, fold_of
+from training.distributed import Group
 from training.processes import worker_pool
 from training.recipe import Recipe
 from training.sampling import WindowSampler
@@ -138,6 +139,7 @@ def calibrate(
     fold: int,
     seed: int,
     stepped: Callable[[int, float], None] = lambda step, loss: None,
+    group: Group | None = None,
 ) -> SpreadCalibration:
     """Find the change that the standard deviations of networks need that are trained on some clips.
 
@@ -154,6 +156,7 @@ def calibrate(
         Which fold of these is left out.
     seed : int
     stepped : callable
+    group : Group, optional
         See `training.trainer.train`.
 
     Returns
@@ -170,7 +173,9 @@ def calibrate(
     )
     if not samplers:
         return SpreadCalibration()
-    trained = train(samplers, material.parameters, network, recipe, seed, stepped, not_music=material.not_music)
+    trained = train(
+        samplers, material.parameters, network, recipe, seed, stepped, not_music=material.not_music, group=group
+    )
     return calibrate_spread(material.tracks(trained, is_left_out), material.clips)
 
 

@@ -33,7 +33,7 @@ def pair_loss(outputs: Tensor, labels: Tensor, concordance: float) -> Tensor:
     labels = labels.unsqueeze(2)
     known = ~labels.isnan()
     count = known.sum(dim=(0, 1)).clamp_min(1)
-    zero = torch.zeros((), dtype=outputs.dtype)
+    zero = outputs.new_zeros(())
     x, y = torch.where(known, outputs, zero), torch.where(known, labels, zero)
     x_mean, y_mean = x.sum(dim=(0, 1)) / count, y.sum(dim=(0, 1)) / count
     x_centred, y_centred = (x - x_mean) * known, (y - y_mean) * known

@@ -24,6 +24,7 @@ from training.clips import DEVELOPMENT, EVALUATION, Clip, fold_of
 from training.cross_running import ReportOptions, run_held_out_report
 from training.datasets.deam_splits import Split
 from training.distillation import DistillationSettings
+from training.distributed import Place
 from training.ear_choice import DISTILLED, find_ear, musicnn_ear
 from training.ear_distillation import distil_ear, unlabelled_clips
 from training.feature_cache import FeatureCache, default_folder
@@ -31,6 +32,8 @@ from training.figures.gain import measure_gain
 from training.figures.layouts import goals_layout
 from training.gain_features import WithGain
 from training.held_out import CALIBRATION_FOLD, calibrate
+from training.launching import training_group
+from training.rank import work
 from training.recipe import Recipe, default_network
 from training.report import as_json, as_tables, worst_clips
 from training.state import state_beside
@@ -56,14 +59,21 @@ def run_training(
     cache: Path | None = None,
     sound_font: Path | None = None,
     jobs: int = 1,
+    processes: int = 1,
 ) -> None:
     """Train on the development clips below a folder, measure on the held-out ones, write a checkpoint.
 
     Raises
     ------
     MoodringError
-        If data or the ear are missing or malformed, or the checkpoint cannot be written.
+        If data or the ear are missing or malformed, the checkpoint cannot be written, or one of several processes dies.
     """
+    place = Place.of_torchrun()
+    if place is not None and processes > 1:
+        raise DataError("--processes starts processes of its own; torchrun has done so already: leave it out")
+    if place is not None and place.rank > 0:
+        work(place)
+        return
     console = Console()
     state = state_beside(output, resume)
     recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
@@ -100,7 +110,7 @@ def run_training(
         small=isinstance(ear, DistilledListener),
     )
     torch.set_num_threads(1)
-    with progress_bar(console) as progress:
+    with training_group(processes, place) as group, progress_bar(console) as progress:
         task = progress.add_task("training", total=recipe.steps)
         network = train(
             samplers,
@@ -112,6 +122,7 @@ def run_training(
             state,
             resume,
             material.not_music,
+            group,
         )
         task = progress.add_task("calibrating", total=recipe.steps)
         left_out = CALIBRATION_FOLD if validation_fold != CALIBRATION_FOLD else CALIBRATION_FOLD + 1
@@ -123,6 +134,7 @@ def run_training(
             left_out,
             seed,
             lambda step, loss: progress.update(task, completed=step),
+            group,
         )
     if network.spread is not None:
         network.spread.scale.copy_(torch.tensor(calibration.scale))

@@ -6,7 +6,7 @@ has just begun.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -55,6 +55,25 @@ class WindowSampler:
         self._weights = self._lengths.double().sqrt()
         if not self._weights.sum() > 0:
             raise ValueError("no clip has a labelled frame")
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that is drawn from, for `from_tensors`."""
+        return {
+            "features": self.features,
+            "labels": self.labels,
+            "starts": self._starts,
+            "lengths": self._lengths,
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], has_signs: bool) -> WindowSampler:
+        """Make the sampler anew that gave `tensors`, in another process."""
+        sampler = cls.__new__(cls)
+        sampler.has_signs = has_signs
+        sampler.features, sampler.labels = tensors["features"], tensors["labels"]
+        sampler._starts, sampler._lengths = tensors["starts"], tensors["lengths"]
+        sampler._weights = sampler._lengths.double().sqrt()
+        return sampler
 
     @property
     def mean(self) -> FloatArray:

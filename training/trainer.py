@@ -17,8 +17,11 @@ from torch import Tensor
 from model.features import FeatureParameters
 from model.network import EmotionNetwork, NetworkParameters
 from training.augmentation import augment, splice
-from training.losses import pair_loss, sign_loss, spread_loss
+from training.distributed import Group
+from training.global_batch import FEWEST_WINDOWS
+from training.job import Job
 from training.not_music import NOT_MUSIC
+from training.objective import PAIRS, SIGNS, Objective, shared_state, spread_objective
 from training.recipe import Recipe
 from training.sampling import WindowSampler
 from training.state import (
@@ -39,7 +42,6 @@ from training.tables import DataError
 
 _STANDARDISATION_ROUNDS = 10
 """The inputs' mean and standard deviation are taken from this many batches."""
-PAIRS, SIGNS = "pairs", "signs"
 STEPS_BETWEEN_STATES = 100
 """About five seconds of work are lost when a training is killed."""
 
@@ -54,6 +56,7 @@ def train(
     state: Path | None = None,
     resume: bool = False,
     not_music: WindowSampler | None = None,
+    group: Group | None = None,
 ) -> EmotionNetwork:
     """Train a network.
 
@@ -77,17 +80,20 @@ def train(
         Go on from `state` if it is there: the weights are those of a training that was not interrupted.
     not_music : WindowSampler, optional
         Windows of sounds that are not music: estimates of them shall be neutral and uncertain.
+    group : Group, optional
+        Processes that train together; all of them call this at the same time, with the same arguments, of which the
+        first one's `state` and `resume` count for all.
 
     Returns
     -------
     EmotionNetwork
-        In evaluation mode.
+        In evaluation mode, on the CPU.
 
     Raises
     ------
     DataError
-        If the recipe takes no windows from any of the data sets, all clips are shorter than the window, or the state
-        is of another training.
+        If the recipe takes no windows from any of the data sets, all clips are shorter than the window, the state
+        is of another training, or the processes are too many for the batch.
     """
     counts = {name: recipe.windows_per_step[name] for name in samplers if recipe.windows_per_step.get(name, 0) > 0}
     if not counts:
@@ -95,6 +101,14 @@ def train(
     if not_music is not None and recipe.not_music_windows > 0:
         samplers = {**samplers, NOT_MUSIC: not_music}
         counts[NOT_MUSIC] = recipe.not_music_windows
+    if group is not None and sum(counts.values()) < FEWEST_WINDOWS * group.size:
+        raise DataError(
+            f"a batch of {sum(counts.values())} windows is too small for {group.size} processes; take "
+            f"{max(1, sum(counts.values()) // FEWEST_WINDOWS)} at most"
+        )
+    if group is not None and group.rank == 0:
+        music = {name: samplers[name] for name in counts if name != NOT_MUSIC}
+        Job(music, features, network, recipe, seed, not_music).send(group)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
 
@@ -115,6 +129,9 @@ def train(
             raise DataError(f"{name} is too short for the window: {error}; train with a shorter --window") from error
         histories.append(draw(name, length)[0])
     trained.set_standardisation(histories)
+    initial_weights = tensors_digest(trained.state_dict())
+    if group is not None:
+        trained.to(group.device)
     optimiser = _optimiser(trained, recipe)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
     averaged = copy.deepcopy(trained).eval()
@@ -126,25 +143,30 @@ def train(
         "recipe": recipe.to_json(),
         "seed": seed,
         "data": {name: samplers[name].digest() for name in counts},
-        "initial_weights": tensors_digest(trained.state_dict()),
+        "initial_weights": initial_weights,
     }
-    if resume and state is not None and state.is_file():
-        kept = read_state(state)
+    kept = read_state(state) if resume and state is not None and state.is_file() else None
+    if group is not None:
+        kept = shared_state(group, kept)
+    if kept is not None:
         if kept.notes.get("fingerprint") != fingerprint:
             raise DataError(f'"{state}" is from a training with other settings or clips; remove it to start again')
-        with going_on(state):
+        with going_on(state or Path("STATE")):
             trained.load_state_dict(without_prefix("trained", kept.tensors))
             averaged.load_state_dict(without_prefix("averaged", kept.tensors))
             restore_optimiser(optimiser, kept.tensors)
             restore_schedule(schedule, kept.notes["schedule"])
-            for group, rate in zip(optimiser.param_groups, kept.notes["rates"], strict=True):
-                group["lr"] = finite_number(rate)
+            for parameters, rate in zip(optimiser.param_groups, kept.notes["rates"], strict=True):
+                parameters["lr"] = finite_number(rate)
             torch.set_rng_state(kept.tensors["generator.torch"])
             generator.set_state(kept.tensors["generator.windows"])
             first = whole_number(kept.notes["steps"], 0, recipe.steps)
+    objective: Callable[..., Tensor] = Objective(trained, kinds, recipe)
+    if group is not None:
+        objective = spread_objective(trained, kinds, recipe, group, list(counts.values()))
     for step in range(first, recipe.steps):
         drawn = [draw(name, length) for name, length in _lengths(samplers, counts, network, recipe, generator).items()]
-        loss = _loss(trained, [histories for histories, _ in drawn], [labels for _, labels in drawn], kinds, recipe)
+        loss = objective([histories for histories, _ in drawn], [labels for _, labels in drawn])
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
@@ -158,11 +180,11 @@ def train(
                 "fingerprint": fingerprint,
                 "steps": step + 1,
                 "schedule": schedule.state_dict(),
-                "rates": [group["lr"] for group in optimiser.param_groups],
+                "rates": [parameters["lr"] for parameters in optimiser.param_groups],
             }
             write_state(state, State(tensors, notes))
         stepped(step + 1, loss.item())
-    return averaged
+    return averaged.cpu()
 
 
 def _optimiser(network: EmotionNetwork, recipe: Recipe) -> torch.optim.Optimizer:
@@ -185,33 +207,6 @@ def _lengths(
         length = int(torch.randint(recipe.shortest_window, network.window, (1,), generator=generator))
         return dict.fromkeys(names, length)
     return {name: samplers[name].draw_length(network.window, network.history, generator) for name in names}
-
-
-def _loss(
-    network: EmotionNetwork, histories: list[Tensor], labels: list[Tensor], kinds: list[str], recipe: Recipe
-) -> Tensor:
-    window = min(network.network_parameters.window, *(rows.shape[1] for rows in histories))
-    statistics = None if network.summary is None else [network.statistics(rows) for rows in histories]
-    outputs = network.members_of(
-        torch.cat([rows[:, -window:] for rows in histories]), None if statistics is None else torch.cat(statistics)
-    )
-    loss = torch.zeros(())
-    by_set = torch.split(outputs, [len(rows) for rows in histories])
-    for i, (output, label, kind) in enumerate(zip(by_set, labels, kinds, strict=True)):
-        of_kind = sum(len(other) for other, of_other in zip(labels, kinds, strict=True) if of_other == kind)
-        # concordance is taken within a data set: between data sets it would reward telling their recordings apart
-        if kind == SIGNS:
-            part = recipe.sign_weight * sign_loss(output, label[:, -window:], recipe.sign_scale)
-        elif kind == PAIRS:
-            part = pair_loss(output, label[:, -window:], recipe.concordance)
-        else:
-            part = recipe.not_music_weight * output.square().mean()
-        if kind != SIGNS and network.spread is not None and statistics is not None:
-            newest = label[:, -1] if kind == PAIRS else 2 * torch.rand(len(label), 2) - 1
-            estimate = output.detach().mean(dim=(1, 2))
-            part = part + spread_loss(estimate, network.spread(statistics[i]), newest)
-        loss = loss + part * (len(label) / of_kind)
-    return loss
 
 
 @torch.no_grad()
