@@ -1,0 +1,1 @@
+"""``moodring dashboard``: a web page that shows what a publisher sends. It is a subscriber like any other."""
