@@ -13,6 +13,7 @@ from model.estimator import Estimator
 from model.features import FloatArray
 from streamer.framer import Frame
 from streamer.messages import Estimate, EstimateState, Mood
+from streamer.recent_rows import RecentRows
 
 SILENCE_THRESHOLD = -70.0
 """dBFS (root mean square over a frame) below which a frame is quiet: dither and good microphones, not music."""
@@ -111,7 +112,7 @@ class StreamHistory:
         self._checkpoint = checkpoint
         self._lag = lag
         self._frame_duration = checkpoint.frontend.parameters.frame_duration
-        self._rows: deque[FloatArray] = deque(maxlen=checkpoint.history)
+        self._rows = RecentRows(checkpoint.history)
         self._memory = checkpoint.memory()
         self._quiet_frames = 0
         self._music = False
@@ -173,7 +174,7 @@ class StreamHistory:
         if attention.silent or features is None:
             return Heard(attention.frame, attention.loudness, None, "silence")
         self._rows.append(features)
-        rows = np.stack(self._rows) if len(self._rows) > self._lag else None
+        rows = self._rows.array() if len(self._rows) > self._lag else None
         state: EstimateState = "tracking" if len(self._rows) >= self._checkpoint.window else "warming"
         return Heard(attention.frame, attention.loudness, rows, state)
 
