@@ -31,7 +31,8 @@ class RecentRows:
             # not in place: what `array` gave before stays as it was
             fresh = np.empty((2 * self._capacity, len(row)), np.float32)
             kept = min(self._count, self._capacity - 1)
-            fresh[:kept] = self._rows[self._end - kept : self._end]
+            if kept:
+                fresh[:kept] = self._rows[self._end - kept : self._end]
             self._rows, self._end, self._count = fresh, kept, kept
         self._rows[self._end] = row
         self._end += 1
