@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import training.distributed
+import training.launching
 import training.trainer
 from model.checkpoint import load_checkpoint
 from model.network import EmotionNetwork
@@ -116,6 +120,45 @@ def test_a_process_that_dies_is_one_clear_line_and_ends_the_others(number: int) 
     expected = f"training process 1 of 2 was killed by signal {int(number)}; --resume goes on"
     assert str(raised.value) == expected
     assert children() == before
+
+
+def test_a_process_that_does_not_answer_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.distributed, "LONGEST_SILENCE", timedelta(seconds=3))
+    monkeypatch.setattr(training.launching, "_LONGEST_END", 0.5)
+    before = children()
+
+    def stop(step: int, loss: float) -> None:
+        if step == 3:
+            (worker,) = children() - before
+            os.kill(worker, signal.SIGSTOP)
+
+    with pytest.raises(DataError, match=r"the training processes have lost each other \(.*\); --resume goes on"):
+        curve(2, replace(CURVE, steps=100_000), stepped=stop)
+    assert children() == before
+
+
+def test_no_process_outlives_a_killed_first_one(tmp_path: Path) -> None:
+    script = tmp_path / "first.py"
+    script.write_text(
+        "from dataclasses import replace\n"
+        "from tests.training.test_distributed import CURVE, children, curve\n"
+        'if __name__ == "__main__":\n'
+        "    curve(2, replace(CURVE, steps=100_000), stepped=lambda step, loss: print(*children(), flush=True))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    children()
+    first = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment)
+    assert first.stdout is not None
+    worker = Path("/proc", first.stdout.readline().strip())
+    assert worker.exists()
+    first.kill()
+    first.communicate()
+    deadline = time.monotonic() + 60
+    # its parent is gone; whoever inherits it may leave it unburied
+    with suppress(FileNotFoundError, ProcessLookupError):
+        while ") Z " not in (worker / "stat").read_text():
+            assert time.monotonic() < deadline, "it is still there"
+            time.sleep(0.05)
 
 
 def test_more_processes_than_a_batch_has_rows_for_are_refused() -> None:
