@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -26,6 +27,7 @@ from streamer.dashboard.record import DEAD_AFTER, KEPT_SECONDS, Record
 from streamer.messages import Status, StreamState
 from streamer.publisher import Publisher
 from tests.streamer.dashboards import DEADLINE, MOODRING, Dashboard, dashboard, estimate, wait_for
+from tests.streamer.keyring import Keyring
 
 ANY_PORT = "tcp://127.0.0.1:*"
 NOBODY = "tcp://127.0.0.1:9"
@@ -238,6 +240,52 @@ main()
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert ended.stderr == f'moodring: moodring dashboard needs {package}: pip install "moodring[dashboard]"\n'
+
+
+def test_an_endpoint_that_is_none_is_one_line() -> None:
+    ended = subprocess.run(
+        [*MOODRING, "dashboard", "stage", "--port", "0"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith('moodring: "stage" is not an endpoint; write tcp://HOST:PORT')
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_publisher_with_keys(tmp_path: Path) -> None:
+    ring = Keyring(tmp_path)
+    ring.allow("lights")
+    keys = ("--key", str(ring.secret("lights")), "--server-public-key", str(ring.public("stage")))
+    with Publisher(ANY_PORT, keys=ring.server()) as publisher:
+        publisher.set_status("a", "running")
+        with dashboard(publisher.endpoint, *keys) as running, subscribe(running) as live:
+            wait_for(lambda: json.loads(live.recv(DEADLINE))["streams"], "the status")
+        with dashboard(publisher.endpoint) as running, subscribe(running) as live:
+            wait_for(lambda: "key" in json.loads(live.recv(DEADLINE))["trouble"], "what is wrong")
+
+
+def test_a_page_that_does_not_read_holds_nobody_up() -> None:
+    with (
+        Publisher(ANY_PORT) as publisher,
+        dashboard(publisher.endpoint) as running,
+        subscribe(running) as live,
+        socket.create_connection(("127.0.0.1", running.port)) as deaf,
+    ):
+        deaf.sendall(
+            f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        for number in range(300):
+            publisher.set_status(f"{number}-{'x' * 90}", "running", reason="y" * 200)
+        seen: set[str] = set()
+
+        def all_seen() -> bool:
+            seen.update(stream["name"] for stream in json.loads(live.recv(DEADLINE))["streams"])
+            return len(seen) == 300
+
+        wait_for(all_seen, "every stream")
+        publisher.publish(estimate("late", 0, 0.1, 0.2))
+        wait_for(lambda: "late" in str(json.loads(live.recv(DEADLINE))["streams"]), "what comes later")
 
 
 def test_it_loads_nothing_of_the_tracker() -> None:

@@ -188,6 +188,7 @@ function goLive() {
   view.pausedAt = null;
   session.thaw();
   at("back").value = 0;
+  setAttribute(at("back"), "aria-valuetext", "live");
   setAttribute(at("pause"), "aria-pressed", "false");
   setText(at("pause"), "Pause");
   refresh();
