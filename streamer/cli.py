@@ -42,6 +42,7 @@ _COMMANDS = {
     "devices": _Entry("streamer.commands.devices:devices", "List the devices that can be listened to."),
     "serve": _Entry("streamer.commands.serve:serve", "Track several streams as a service, from a configuration."),
     "hub": _Entry("streamer.commands.hub:hub", "Bring many trackers, on many machines, to one endpoint."),
+    "bridge": _Entry("streamer.commands.bridge:bridge", "Bring what a publisher says to lights and programs."),
     "keygen": _Entry("streamer.commands.keygen:keygen", "Make a key pair for a publisher or a subscriber."),
     "export": _Entry("streamer.commands.export:export", "Write a model for machines without torch."),
     "train": _Entry("training.commands:train", "Train a model from labelled music.", "train"),
