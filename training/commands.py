@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,8 @@ def train(
         )
         return
     _refuse(of_live, "is for --system live")
+    if "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise click.UsageError("torchrun (RANK and WORLD_SIZE are set) is for --system live")
     from training.paper.configuration import choose
     from training.paper.running import make_request, run_system_training
 

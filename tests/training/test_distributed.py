@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -25,7 +26,8 @@ from model.checkpoint import load_checkpoint
 from model.network import EmotionNetwork
 from tests.conftest import REPOSITORY
 from tests.training.test_trainer import PARAMETERS, RECIPE, random_features, samplers
-from training.distributed import Group
+from training import commands
+from training.distributed import Group, Place
 from training.global_batch import FEWEST_WINDOWS, GlobalBatch
 from training.launching import training_group
 from training.recipe import Recipe, default_network
@@ -164,6 +166,35 @@ def test_no_process_outlives_a_killed_first_one(tmp_path: Path) -> None:
 def test_more_processes_than_a_batch_has_rows_for_are_refused() -> None:
     with pytest.raises(DataError, match="a batch of 3 windows is too small for 2 processes; take 1 at most"):
         curve(2, replace(RECIPE, windows_per_step={"pairs": 3}, not_music_windows=0))
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"RANK": "1"}, "MASTER_ADDR"),
+        ({"RANK": "one", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}, "invalid literal"),
+    ],
+)
+def test_what_torchrun_would_not_have_set_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], reason: str
+) -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"WORLD_SIZE": "2", **variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DataError, match=f"cannot find the other processes by RANK.*{reason}"):
+        Place.of_torchrun()
+
+
+def test_the_paper_s_systems_are_not_trained_twice_into_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    arguments = ["--data", str(tmp_path), "-o", str(tmp_path / "a.safetensors"), "--system", "crnn"]
+    refused = CliRunner().invoke(commands.train, arguments)
+    assert refused.exit_code == 2
+    assert "is for --system live" in refused.output
 
 
 class _Rank(Group):
