@@ -19,6 +19,8 @@ LOOK_INTERVAL = 1.0
 """Seconds between two looks at the mapping's file."""
 IDLE_INTERVAL = 0.1
 """Seconds between two updates where the mapping asks for none: a dead tracker has to be noticed all the same."""
+LAST_TIMES = 3
+"""How often the last frame of DMX is sent: a datagram may be lost, and none comes after it."""
 
 
 class Sender(Protocol):
@@ -156,7 +158,8 @@ def _end(engine: Engine, sender: Sender) -> None:
     while time.monotonic() < ends:
         sender.send(engine.values(time.monotonic()), fresh=False)
         time.sleep(interval)
-    sender.send(engine.values(ends), fresh=True)
+    for _ in range(LAST_TIMES):
+        sender.send(engine.values(ends), fresh=False)
 
 
 def _scene_words(engine: Engine, subscriber: Subscriber) -> str:

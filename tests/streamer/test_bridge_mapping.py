@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from streamer.bridges.glide import Glide
 from streamer.bridges.mapping import Mapping
 from streamer.bridges.mapping_file import MappingError, default_mapping, load_mapping, parse_mapping
 from streamer.bridges.palettes import PALETTES, Palette
+from tests.conftest import REPOSITORY
 from tests.streamer.bridged import MOODRING, estimate, status
 
 AXIS = st.floats(-1, 1)
@@ -308,6 +310,26 @@ def test_every_bridge_has_a_mapping_of_its_own_that_can_be_explained(kind: objec
     told = explain(mapping, kind)
     for output in mapping.outputs:
         assert output.name in told
+
+
+def test_the_documented_mapping_and_palette_are_valid() -> None:
+    pages = (REPOSITORY / "streamer" / "BRIDGES.md").read_text(encoding="utf-8")
+    example, palette = re.findall(r"```toml\n(.*?)```", pages, re.DOTALL)
+    mapping = parsed(example + palette.replace("house", "house2"))
+    assert [output.name for output in mapping.outputs] == ["wash", "pan", "strobe", "gate"]
+    assert set(mapping.scenes) == {"silent", "dead", "end"}
+
+
+def test_the_listed_osc_addresses_are_those_that_are_sent() -> None:
+    sent = {}
+    for output in default_mapping(KINDS["osc"]).outputs:
+        shape, where = output.shape, output.destination.describe(1)
+        types = "f" * shape.parts or "s"
+        scale = getattr(shape, "scale", None)
+        sent[where] = (types, "", "") if scale is None else (types, *(f"{end:g}" for end in scale.to))
+    rows = (REPOSITORY / "scripts" / "examples" / "osc_addresses.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    listed = {address: tuple(others[:3]) for address, *others in (row.split("\t") for row in rows)}
+    assert listed == sent
 
 
 def test_check_explains_and_refuses_before_the_show(tmp_path: Path) -> None:
