@@ -1,4 +1,4 @@
-"""Where values go: DMX channels, OSC addresses, MQTT topics, keys of a JSON object; and how a mapping says so."""
+"""Where values go: DMX channels, OSC addresses, MQTT topics, keys of JSON and LSL; and how a mapping says so."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Slots:
 
 @dataclass(frozen=True)
 class Name:
-    """An OSC address, an MQTT topic, or a key of a JSON object.
+    """An OSC address, an MQTT topic, a key of a JSON object, or the label of an LSL channel.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Kind:
     package : str
         What has to be installed, and is installed by the extra of the bridge's name.
     to : str
-        Where it sends if nothing is said.
+        Where it sends if nothing is said; the stream's name for LSL.
     range : tuple of float or None
         What values run from and to if the mapping does not say so, and may not leave; None for the source's own range,
         which is no limit.
@@ -178,6 +178,7 @@ KINDS: Final = {
         Kind("artnet", "stupidArtnet", "127.0.0.1:6454", (0.0, 255.0), 40.0, False, _slots(0, 32767)),
         Kind("mqtt", "paho-mqtt", "127.0.0.1:1883", None, 0.0, True, _topic),
         Kind("websocket", "websockets", "127.0.0.1:5590", None, 0.0, True, _key),
+        Kind("lsl", "pylsl", "moodring", None, 0.0, False, _key),
     )
 }
 """What the bridges take, by name."""

@@ -32,13 +32,15 @@ def bridge() -> None:
     """
 
 
-def _bridge_options(name: str, to: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _bridge_options(
+    name: str, to: str, metavar: str = "HOST:PORT", help_text: str = "Where it goes."
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add what all bridges have in common."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         decorators: list[Callable[..., Any]] = [
             click.argument("endpoint", default=DEFAULT_ENDPOINT),
-            click.option("--to", metavar="HOST:PORT", default=to, show_default=True, help="Where it goes."),
+            click.option("--to", metavar=metavar, default=to, show_default=True, help=help_text),
             click.option(
                 "--map",
                 "map_file",
@@ -156,6 +158,21 @@ def websocket(to: str, origins: tuple[str, ...], insecure: bool, **options: Any)
         return WebSocketSender(to, origins)
 
     _run("websocket", to, sender, **options)
+
+
+@_bridge_options("lsl", "moodring", "NAME", "The name of the LSL stream.")
+@click.option("--insecure", is_flag=True, help="LSL lets every machine connect, unencrypted; say that this is meant.")
+def lsl(to: str, insecure: bool, **options: Any) -> None:
+    """Offer a Lab Streaming Layer stream, with a channel for each output."""
+
+    def sender() -> Sender:
+        from streamer.bridges.lsl import LSLSender
+
+        if not insecure:
+            raise MoodringError("LSL is open to the network, unencrypted; give --insecure if that is meant")
+        return LSLSender(to)
+
+    _run("lsl", to, sender, **options)
 
 
 def _run(
