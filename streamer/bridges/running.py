@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from model.errors import MoodringError
 from streamer.bridges.destinations import Kind
 from streamer.bridges.engine import Engine
 from streamer.bridges.mapping import Mapping
@@ -27,7 +28,13 @@ class Sender(Protocol):
     """What brings values to a receiver. Nothing in it waits for the network."""
 
     def set_up(self, mapping: Mapping) -> None:
-        """Prepare for the outputs of a mapping; called again when the mapping has changed."""
+        """Prepare for the outputs of a mapping; called again when the mapping has changed.
+
+        Raises
+        ------
+        MoodringError
+            If that cannot be done.
+        """
 
     def send(self, values: dict[str, Value], fresh: bool) -> None:
         """Send values by the output's name, on a new estimate (`fresh`) or because it is time again."""
@@ -138,13 +145,18 @@ def run(
 def _reload(engine: Engine, sender: Sender, follower: Follower, notice: Callable[[str], None]) -> None:
     try:
         mapping = follower.changed()
+        if mapping is not None:
+            sender.set_up(mapping)
     except MappingError as error:
         more = f" (and {len(error.problems) - 1} more: see --check)" if len(error.problems) > 1 else ""
         notice(f"the old mapping stays: {error.problems[0]}{more}")
         return
+    except MoodringError as error:
+        sender.set_up(engine.mapping)
+        notice(f"the old mapping stays: {error}")
+        return
     if mapping is not None:
         engine.replace(mapping, time.monotonic())
-        sender.set_up(mapping)
         notice(f"{mapping.file} has changed: {len(mapping.outputs)} outputs")
 
 

@@ -6,7 +6,7 @@ import uuid
 
 from sacn.messages.data_packet import DataPacket, calculate_multicast_addr
 
-from streamer.bridges.datagrams import Datagrams, split_address
+from streamer.bridges.datagrams import Datagrams
 from streamer.bridges.dmx import Universes
 from streamer.bridges.mapping import Mapping
 from streamer.bridges.signals import Value
@@ -36,24 +36,20 @@ class SACNSender:
     """
 
     def __init__(self, to: str, priority: int) -> None:
-        self._to = to
         self._priority = priority
         self._universes = Universes()
         self._packets: dict[int, DataPacket] = {}
         self._ways: dict[int, Datagrams] = {}
         self._identifier = tuple(uuid.uuid4().bytes)
-        if to != MULTICAST:
-            split_address(to)
-            Datagrams(to).close()
+        self._receiver = None if to == MULTICAST else Datagrams(to)
 
     def set_up(self, mapping: Mapping) -> None:
         """Take the universes of a mapping, and end those that are not in it any more."""
         for universe in self._universes.set_up(mapping):
             self._end(universe)
-        for universe in self._universes.frames.keys() - self._packets.keys():
-            multicast = self._to == MULTICAST
-            to = f"{calculate_multicast_addr(universe)}:{PORT}" if multicast else self._to
-            self._ways[universe] = Datagrams(to)
+        for universe in sorted(self._universes.frames.keys() - self._packets.keys()):
+            group = f"{calculate_multicast_addr(universe)}:{PORT}"
+            self._ways[universe] = self._receiver or Datagrams(group)
             self._packets[universe] = DataPacket(self._identifier, _SOURCE_NAME, universe, priority=self._priority)
 
     def send(self, values: dict[str, Value], fresh: bool) -> None:
@@ -67,6 +63,8 @@ class SACNSender:
         """Say that all universes have ended, so that receivers need not wait for 2.5 s to notice."""
         for universe in list(self._packets):
             self._end(universe)
+        if self._receiver is not None:
+            self._receiver.close()
 
     def _send(self, universe: int) -> None:
         packet = self._packets[universe]
@@ -77,5 +75,7 @@ class SACNSender:
         self._packets[universe].option_StreamTerminated = True
         for _ in range(LAST_PACKETS):
             self._send(universe)
-        self._ways.pop(universe).close()
+        way = self._ways.pop(universe)
+        if way is not self._receiver:
+            way.close()
         del self._packets[universe]

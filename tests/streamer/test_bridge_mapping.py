@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -330,6 +331,21 @@ def test_the_listed_osc_addresses_are_those_that_are_sent() -> None:
     rows = (REPOSITORY / "scripts" / "examples" / "osc_addresses.tsv").read_text(encoding="utf-8").splitlines()[1:]
     listed = {address: tuple(others[:3]) for address, *others in (row.split("\t") for row in rows)}
     assert listed == sent
+
+
+def test_a_bridge_loads_nothing_of_the_tracker() -> None:
+    program = """
+import sys
+sys.argv = ["moodring", "bridge", "sacn", "--check", sys.argv[1]]
+from streamer.cli import main
+try:
+    main()
+except SystemExit as ended:
+    heavy = {"numpy", "torch", "onnxruntime", "soundfile", "rich", "streamer.tracker"} & set(sys.modules)
+    sys.exit(str(heavy) if heavy else ended.code)
+"""
+    path = REPOSITORY / "streamer" / "bridges" / "defaults" / "sacn.toml"
+    subprocess.run([sys.executable, "-c", program, path], check=True, timeout=60, stdout=subprocess.DEVNULL)
 
 
 def test_check_explains_and_refuses_before_the_show(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,6 +99,19 @@ def test_a_changed_mapping_is_taken_and_a_wrong_one_is_not(tmp_path: Path) -> No
         bridge.says("cannot be read: No such file")
         bridge.publisher.publish(estimate(3, (-1.0, 0.5)))
         until(lambda: received.last("/after") == (-1.0,))
+
+
+def test_without_the_library_there_is_one_clear_line_that_names_the_extra() -> None:
+    program = """
+import sys
+sys.modules["pythonosc"] = None
+sys.argv = ["moodring", "bridge", "osc"]
+from streamer.cli import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.stderr == 'moodring: moodring bridge osc needs python-osc: pip install "moodring[osc]"\n'
+    assert ended.returncode == 1
 
 
 def test_when_nobody_listens_it_says_so_once_and_goes_on() -> None:
