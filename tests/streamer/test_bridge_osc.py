@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ pytest.importorskip("pythonosc", reason='needs python-osc: pip install "moodring
 from pythonosc.dispatcher import Dispatcher
 from pythonosc.osc_server import BlockingOSCUDPServer
 
+from streamer.bridges.running import LOOK_INTERVAL
 from tests.streamer.bridged import bridged, estimate, free_port, status, until
 
 
@@ -83,9 +85,11 @@ def test_a_changed_mapping_is_taken_and_a_wrong_one_is_not(tmp_path: Path) -> No
         until(lambda: received.last("/before") == (0.5,))
         path.write_text('[outputs.v]\nsource = "valance"\naddress = "/after"\n')
         bridge.says("the old mapping stays: ")
-        assert sum("valance" in line for line in bridge.lines) == 1
         bridge.publisher.publish(estimate(1, (0.25, 0.5)))
         until(lambda: received.last("/before") == (0.25,))
+        looked_again = time.monotonic() + 1.5 * LOOK_INTERVAL
+        until(lambda: time.monotonic() > looked_again)
+        assert sum("valance" in line for line in bridge.lines) == 1
         path.write_text(
             'rate = 100\n[outputs.v]\nsource = "valence"\naddress = "/after"\nattack = 0.1\nrelease = 0.1\n'
         )
