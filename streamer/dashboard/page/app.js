@@ -166,7 +166,7 @@ function frame(time) {
     drawPlane(context, size, planeContent(now));
     if (due(drawn.table, TABLE_INTERVAL)) {
       drawn.table = time;
-      table.show(session.streams, view.chosen, (name) => session.word(session.at(name, instant())));
+      table.show(session.streams, view.chosen, (name) => session.word(session.at(name, instant())), view.away !== "");
       at("none").hidden = session.streams.size > 0;
       const text = describe(now);
       setAttribute(at("plane"), "aria-label", text);

@@ -3,6 +3,7 @@
 const SILENT_AFTER = 2500; // ms; the program sends four times a second
 const FIRST_WAIT = 250; // ms until the first attempt to come back
 const LONGEST_WAIT = 2000;
+const NO_ROOM = 1013; // close code of a server that has no room now
 
 export function connect(onMessage, onAway) {
   let wait = FIRST_WAIT;
@@ -19,14 +20,14 @@ export function connect(onMessage, onAway) {
       wait = FIRST_WAIT;
       onMessage(JSON.parse(event.data));
     };
-    mine.onclose = () => {
-      if (socket === mine) away();
+    mine.onclose = (event) => {
+      if (socket === mine) away(event);
     };
   }
 
-  async function away() {
+  async function away(event) {
     socket = null;
-    onAway(await reason());
+    onAway(event?.code === NO_ROOM ? `Too many pages are open: ${event.reason}. Trying again.` : await reason());
     setTimeout(open, wait);
     wait = Math.min(2 * wait, LONGEST_WAIT);
   }

@@ -36,7 +36,8 @@ export class StreamTable {
     this.#choose = choose;
   }
 
-  show(streams, chosen, wordOf) {
+  // away: nothing is known any more, because the dashboard program does not answer
+  show(streams, chosen, wordOf, away) {
     for (const name of this.#rows.keys()) {
       if (!streams.has(name)) {
         this.#rows.get(name).row.remove();
@@ -46,7 +47,8 @@ export class StreamTable {
     for (const [name, stream] of streams) {
       if (!this.#rows.has(name)) this.#add(name, [...streams.keys()]);
       const cells = this.#rows.get(name);
-      const [text, kind] = statusOf(stream);
+      const [text, kind] = away ? ["no news", "warn"] : statusOf(stream);
+      const live = isLive(stream) && !away;
       setAttribute(cells.button, "aria-pressed", String(name === chosen));
       setText(cells.status, text);
       setAttribute(cells.status, "class", `status ${kind}`);
@@ -54,9 +56,9 @@ export class StreamTable {
       const missed = stream.missed ? `${stream.missed} estimate${stream.missed > 1 ? "s" : ""} missed here` : "";
       const reason = stream.state === "running" && !stream.dead ? "" : stream.reason;
       setText(cells.reason, [reason, restarts, missed].filter(Boolean).join("; "));
-      setText(cells.word, isLive(stream) ? wordOf(name) : "–");
+      setText(cells.word, live ? wordOf(name) : "–");
       setText(cells.dropped, seconds(stream.dropped));
-      setText(cells.latency, isLive(stream) ? latency(stream.latency) : "–");
+      setText(cells.latency, live ? latency(stream.latency) : "–");
     }
   }
 
