@@ -1,8 +1,9 @@
 """How long an estimate takes through a bridge: from the publisher's send to the OSC and the sACN packet at a receiver.
 
 Two bridges run as a user runs them, `moodring bridge osc` and `moodring bridge sacn`, the second with its frames at a
-steady 40 Hz besides those that an estimate causes. Publisher and receiver are this process, so that there is one clock.
-After each estimate an empty message goes from a PUB to a SUB socket of this process: what the machine takes for that.
+steady 40 Hz besides those that an estimate causes. They are asked in turn, so that neither waits for the other.
+Publisher and receiver are this process, so that there is one clock. After each pair of estimates an empty message goes
+from a PUB to a SUB socket of this process: what the machine takes for that.
 
     python scripts/benchmarks/bridges.py [--estimates 600]
 
@@ -19,7 +20,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import zmq
@@ -59,26 +62,30 @@ def number_in_sacn(packet: bytes) -> int:
     return round(int.from_bytes(packet[FIRST_CHANNEL : FIRST_CHANNEL + 2], "big") / 65535 * VALUES)
 
 
-def wait_for(receivers: dict[str, tuple[socket.socket, Callable[[bytes], int]]], number: int) -> dict[str, float]:
-    """Return when, on the monotonic clock, the first packet of an estimate came by each way."""
-    poller = zmq.Poller()
-    for receiver, _ in receivers.values():
-        poller.register(receiver, zmq.POLLIN)
-    ways = {receiver.fileno(): (name, receiver, read) for name, (receiver, read) in receivers.items()}
-    came: dict[str, float] = {}
-    deadline = time.monotonic() + 1.0
-    while len(came) < len(receivers) and time.monotonic() < deadline:
-        for descriptor, _ in poller.poll(100):
+class Way(NamedTuple):
+    """A publisher, and where what it says comes out of its bridge: the ways are measured in turn."""
+
+    publisher: Publisher
+    receiver: socket.socket
+    read: Callable[[bytes], int]
+
+    def take(self, number: int) -> float | None:
+        """Publish an estimate; return the seconds to its first packet, or None if none came within a second."""
+        sent = time.monotonic()
+        self.publisher.publish(estimate(number))
+        while (remaining := sent + 1.0 - time.monotonic()) > 0:
+            self.receiver.settimeout(remaining)
+            try:
+                packet = self.receiver.recv(2048)
+            except TimeoutError:
+                return None
             now = time.monotonic()
-            name, receiver, read = ways[descriptor if isinstance(descriptor, int) else descriptor.fileno()]
-            if read(receiver.recv(2048)) == number % VALUES:
-                came.setdefault(name, now)
-    return came
+            if self.read(packet) == number % VALUES:
+                return now - sent
+        return None
 
 
-def measure(
-    publisher: Publisher, receivers: dict[str, tuple[socket.socket, Callable[[bytes], int]]], count: int
-) -> bool:
+def measure(ways: dict[str, Way], count: int) -> bool:
     """Send estimates, and print what their ways took."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     sending, receiving = context.socket(zmq.PUB), context.socket(zmq.SUB)
@@ -89,26 +96,26 @@ def measure(
         sending.send(b"")
     while receiving.poll(200):
         receiving.recv()
-    latency: dict[str, list[float]] = {name: [] for name in ("empty message", *receivers)}
+    latency: dict[str, list[float]] = {name: [] for name in ("empty message", *ways)}
     due = time.monotonic()
     for number in range(1, count + 1):
         due = max(due + 1 / RATE, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
-        sent = time.monotonic()
-        publisher.publish(estimate(number))
-        for name, came in wait_for(receivers, number).items():
-            latency[name].append(came - sent)
+        for name, way in ways.items():
+            taken = way.take(number)
+            if taken is not None:
+                latency[name].append(taken)
         sent = time.monotonic()
         sending.send(b"")
         receiving.recv()
         latency["empty message"].append(time.monotonic() - sent)
     context.destroy(0)
     passed = True
-    for name, taken in latency.items():
-        lost = count - len(taken)
-        median, p99 = (1000 * float(np.percentile(taken, part)) for part in (50, 99))
+    for name, heard in latency.items():
+        lost = count - len(heard)
+        median, p99 = (1000 * float(np.percentile(heard, part)) for part in (50, 99))
         print(
-            f"{name}: median {median:.2f} ms, p99 {p99:.2f} ms, most {1000 * max(taken):.2f} ms, {lost} of {count} lost"
+            f"{name}: median {median:.2f} ms, p99 {p99:.2f} ms, most {1000 * max(heard):.2f} ms, {lost} of {count} lost"
         )
         passed = passed and lost == 0 and p99 < 1000 * TARGET
     return passed
@@ -120,32 +127,28 @@ def main() -> None:
     parser.add_argument("--estimates", type=int, default=600)
     arguments = parser.parse_args()
     kinds = {"osc": (OSC_MAPPING, number_in_osc), "sacn": (SACN_MAPPING, number_in_sacn)}
-    receivers = {}
-    bridges = []
-    with tempfile.TemporaryDirectory() as folder, Publisher("tcp://127.0.0.1:*") as publisher:
-        try:
-            for kind, (mapping, read) in kinds.items():
-                receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                receiver.bind(("127.0.0.1", 0))
-                receivers[kind] = (receiver, read)
-                path = Path(folder) / f"{kind}.toml"
-                path.write_text(mapping)
-                to = f"127.0.0.1:{receiver.getsockname()[1]}"
-                command = ["bridge", kind, publisher.endpoint, "--to", to, "--map", str(path)]
-                bridges.append(subprocess.Popen([sys.executable, "-m", "streamer.cli", *command]))
-            deadline = time.monotonic() + PATIENCE
-            while publisher.statistics().connections < len(bridges):
-                if time.monotonic() > deadline:
-                    sys.exit("the bridges did not connect")
-                time.sleep(0.05)
-            for number in (VALUES - 1, 0):  # until both are awake
-                publisher.publish(estimate(number))
-                wait_for(receivers, number)
-            passed = measure(publisher, receivers, arguments.estimates)
-        finally:
-            for bridge in bridges:
-                bridge.terminate()
-                bridge.wait()
+    ways: dict[str, Way] = {}
+    with ExitStack() as closing:
+        folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
+        for kind, (mapping, read) in kinds.items():
+            receiver = closing.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            receiver.bind(("127.0.0.1", 0))
+            publisher = closing.enter_context(Publisher("tcp://127.0.0.1:*"))
+            ways[kind] = Way(publisher, receiver, read)
+            path = folder / f"{kind}.toml"
+            path.write_text(mapping)
+            to = f"127.0.0.1:{receiver.getsockname()[1]}"
+            command = ["bridge", kind, publisher.endpoint, "--to", to, "--map", str(path)]
+            bridge = closing.enter_context(subprocess.Popen([sys.executable, "-m", "streamer.cli", *command]))
+            closing.callback(bridge.terminate)
+        deadline = time.monotonic() + PATIENCE
+        while any(way.publisher.statistics().connections == 0 for way in ways.values()):
+            if time.monotonic() > deadline:
+                sys.exit("the bridges did not connect")
+            time.sleep(0.05)
+        for way in ways.values():
+            way.take(0)  # until it is awake
+        passed = measure(ways, arguments.estimates)
     sys.exit(0 if passed else 1)
 
 
