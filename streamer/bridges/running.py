@@ -14,6 +14,7 @@ from streamer.bridges.engine import Engine
 from streamer.bridges.mapping import Mapping
 from streamer.bridges.mapping_file import MappingError, load_mapping
 from streamer.bridges.signals import Value
+from streamer.messages import FINAL_STATES
 from streamer.subscriber import PublisherSilent, Subscriber
 
 LOOK_INTERVAL = 1.0
@@ -180,4 +181,7 @@ def _scene_words(engine: Engine, subscriber: Subscriber) -> str:
         return f"{stream}: music"
     if engine.scene == "silent":
         return f"{stream}: no music"
+    status = subscriber.statuses.get(engine.stream or "")
+    if status is not None and status.state in FINAL_STATES:
+        return f"{stream} has {status.state}"
     return f"nothing comes of {stream} from {subscriber.endpoint}: {subscriber.trouble or 'waiting'}"

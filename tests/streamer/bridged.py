@@ -60,7 +60,7 @@ class Bridged:
 
     def says(self, text: str) -> None:
         """Wait until it has said something."""
-        until(lambda: any(text in line for line in self.lines) or self.process.poll() is not None, lambda: self.lines)
+        until(lambda: any(text in line for line in self.lines) or not self._reader.is_alive(), lambda: self.lines)
         assert any(text in line for line in self.lines), self.lines
 
     def connected(self) -> None:

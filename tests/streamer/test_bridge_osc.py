@@ -72,6 +72,11 @@ def test_estimates_come_by_osc_and_a_dead_tracker_and_the_end_are_told() -> None
         bridge.publisher.publish(estimate(0, (0.75, 0.0), clock=2e9))
         until(lambda: received.last("/moodring/valence") == (0.75,))
         assert received.last("/moodring/status") == ("running",)
+        bridge.publisher.publish(status(1, "ended", started=2e9))
+        bridge.says('stream "stage" has ended')
+        until(lambda: received.last("/moodring/status") == ("dead",))
+        bridge.publisher.publish(status(0, started=3e9))
+        until(lambda: received.last("/moodring/status") == ("running",))
         assert bridge.end() == 0
         until(lambda: received.last("/moodring/status") == ("dead",))
 
