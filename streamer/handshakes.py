@@ -95,5 +95,8 @@ class Handshakes:
             self.trouble = (
                 "it lets nobody in with this key, or it is another publisher than the one whose public key was given"
             )
-        else:
-            self.trouble = "it ends the connection before there is one; is it a publisher?"
+        elif not self.trouble:  # one that asks for keys may have gone before it could be seen that it does
+            self.trouble = (
+                "it ends the connection before there is one; is it a publisher, and does it ask for keys "
+                "(--key and --server-public-key)?"
+            )
