@@ -24,12 +24,12 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zmq
 from bad_peers import BAD_PEERS, Stop
+from process_usage import cpu_seconds, memory
 
 from streamer.messages import Estimate, Mood, decode
 from streamer.publisher import Publisher
@@ -117,18 +117,6 @@ def be_bad(peer: Callable[[str, Stop], None], endpoint: str, stop: Event) -> Non
     """Be one bad subscriber; in a process of its own."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     peer(endpoint, stop)
-
-
-def memory(pid: int, field: str) -> float:
-    """Return a process's ``VmRSS`` or ``VmHWM`` in MB."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.split(f"{field}:", 1)[1].split()[0]) / 1024
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def run_parts(

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import array
 import multiprocessing
-import os
 import random
 import re
 import resource
@@ -33,6 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 import zmq
+from process_usage import cpu_seconds
 
 from streamer.key_files import write_key_pair
 from streamer.keys import ClientKeys
@@ -170,12 +170,6 @@ def make_keys(folder: Path) -> tuple[ClientKeys, list[str]]:
     return ClientKeys.load(subscriber_secret, public), ["--server-key", str(secret), "--allow-clients", str(allowed)]
 
 
-def processor_seconds(process: int) -> float:
-    """Give the processor time that a process has taken, in seconds."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def memory(process: int, kind: str) -> float:
     """Give a process' memory in MB: ``VmRSS`` now, ``VmHWM`` at its peak."""
     found = re.search(rf"{kind}:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
@@ -237,9 +231,9 @@ def main() -> None:
             sys.exit(f"after {PATIENCE:.0f} s not everybody hears everybody")
         one.recv()
     time.sleep(2.0)
-    began, used = time.time(), processor_seconds(hub.pid)
+    began, used = time.time(), cpu_seconds(hub.pid)
     time.sleep(options.seconds)
-    ended, used = time.time(), processor_seconds(hub.pid) - used
+    ended, used = time.time(), cpu_seconds(hub.pid) - used
     joined = join(endpoint, options.trackers, keys)
     joined_until = time.time() + 0.5
     resident, peak = memory(hub.pid, "VmRSS"), memory(hub.pid, "VmHWM")

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import zmq
+from process_usage import cpu_seconds
 
 from streamer.composer import compose
 from streamer.subscriber import Subscriber
@@ -40,12 +41,6 @@ while True:
     socket.send(str(time.time()).encode())
     time.sleep(0.5)
 """
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(path: Path, seconds: float, rate: float) -> tuple[list[float], list[float], float]:

@@ -31,9 +31,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from model.checkpoint import load_checkpoint
 from model.ear import FFT_HOP, FFT_WINDOW, MEL_BANDS
 from model.features import periodic_hann
+from model.loading import load_model
 from streamer.composer import compose
 
 MOODRING = [sys.executable, "-m", "streamer.cli"]
@@ -59,7 +59,7 @@ class Floor:
     """The least work that a file takes."""
 
     def __init__(self) -> None:
-        frontend = load_checkpoint().frontend
+        frontend = load_model().frontend
         self.parameters = frontend.parameters
         self.mel = np.ascontiguousarray(frontend.mel_filterbank.T)
         self.chroma = np.ascontiguousarray(frontend.chroma_filterbank.T)

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import zmq
+from process_usage import cpu_seconds, memory
 
 from streamer.composer import compose
 from streamer.messages import Estimate
@@ -57,17 +58,6 @@ class Outcome:
     share: float = 0.0
     empty_share: float = 0.0
     memory: float = 0.0
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory(pid: int) -> float:
-    """Return a process's resident memory in MB."""
-    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:", 1)[1].split()[0]) / 1024
 
 
 def configure(folder: Path, streams: int, port: int) -> Path:

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.estimator import Estimator
+from model.loading import load_model
 from streamer.audio_file import AudioFile
 from streamer.composer import compose
 from streamer.framer import Framer, frames_of
@@ -63,7 +63,7 @@ def peak_memory(path: Path, folder: Path) -> float:
     return usage.ru_maxrss / 1024
 
 
-def hear(checkpoint: Checkpoint, samples: np.ndarray) -> None:
+def hear(checkpoint: Estimator, samples: np.ndarray) -> None:
     """Compute the features of a stream's frames, a twentieth of them at once."""
     memory = checkpoint.memory()
     for part in np.array_split(samples, 20):
@@ -76,8 +76,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="runs of which the median is taken (default 5)")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the long file (default 3)")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    checkpoint = load_checkpoint()
+    checkpoint = load_model()
+    checkpoint.use_one_thread()
     parameters = checkpoint.frontend.parameters
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -8,7 +8,8 @@ import random
 import numpy as np
 import soundfile
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.estimator import Estimator
+from model.loading import load_model
 from scripts.benchmarks.fuzzing.mutations import damage
 from scripts.benchmarks.fuzzing.target import Scratch, check_estimates, check_message
 from streamer.audio_file import AudioFile
@@ -29,7 +30,7 @@ class AudioTarget:
     name = "audio"
 
     def __init__(self) -> None:
-        self._checkpoint: Checkpoint = load_checkpoint()
+        self._checkpoint: Estimator = load_model()
         self._scratch = Scratch()
         time = np.arange(int(_RATE * _SECONDS)) / _RATE
         chord = sum(np.sin(2 * np.pi * f * time) for f in (220.0, 277.2, 329.6)) / 4

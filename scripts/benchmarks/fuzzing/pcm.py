@@ -7,7 +7,8 @@ import random
 
 import numpy as np
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.estimator import Estimator
+from model.loading import load_model
 from scripts.benchmarks.fuzzing.mutations import FLOATS, damage
 from scripts.benchmarks.fuzzing.target import check_estimates, check_message
 from streamer.framer import Framer
@@ -34,7 +35,7 @@ class PCMTarget:
     name = "pcm"
 
     def __init__(self) -> None:
-        self._checkpoint: Checkpoint = load_checkpoint()
+        self._checkpoint: Estimator = load_model()
         time = np.arange(24_000) / 22050
         tone = sum(np.sin(2 * np.pi * f * time) for f in (220.0, 277.2, 329.6)) / 4
         self._music = {

@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 
-from model.checkpoint import load_checkpoint
+from model.loading import load_model
 from scripts.benchmarks.soak.simulated_card import SimulatedCard
 from streamer.live import LiveStream
 from streamer.messages import Estimate, StreamState
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="what is played, lost and late")
     parser.add_argument("--model", help="a checkpoint; the bundled one if not given")
     arguments = parser.parse_args()
-    checkpoint = load_checkpoint(arguments.model)
+    checkpoint = load_model(arguments.model)
     with Publisher("tcp://127.0.0.1:*") as publisher:
         outlet = CountingOutlet(publisher)
         tracker = Tracker(checkpoint, outlet.publish)
