@@ -13,6 +13,11 @@ import zmq
 
 RETRY_INTERVAL = 1.0
 """Seconds until a publisher that speaks another language is tried again: it may be replaced by one with other keys."""
+UNEXPLAINED = (
+    "it ends the connection before there is one; is it a publisher, and does it ask for keys "
+    "(--key and --server-public-key)?"
+)
+"""What is said where nothing tells why a handshake failed."""
 _EVENT = struct.Struct("=HI")
 _EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -85,18 +90,31 @@ class Handshakes:
             return
         if event != zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._retry_at = time.monotonic() + RETRY_INTERVAL
-        if value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH and event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            self.trouble = (
-                "it has no keys, and cannot prove that it is the right one"
-                if self._has_keys
-                else "it asks for keys (--key and --server-public-key)"
-            )
-        elif self._has_keys:
-            self.trouble = (
-                "it lets nobody in with this key, or it is another publisher than the one whose public key was given"
-            )
-        elif not self.trouble:  # one that asks for keys may have gone before it could be seen that it does
-            self.trouble = (
-                "it ends the connection before there is one; is it a publisher, and does it ask for keys "
-                "(--key and --server-public-key)?"
-            )
+        trouble = explain_failure(event, value, self._has_keys)
+        # one that asks for keys may also be gone before that can be seen; it was seen before, then
+        if trouble != UNEXPLAINED or not self.trouble:
+            self.trouble = trouble
+
+
+def explain_failure(event: int, value: int, has_keys: bool) -> str:
+    """Say why a handshake with a publisher failed.
+
+    Parameters
+    ----------
+    event, value : int
+        What the socket's monitor told.
+    has_keys : bool
+        Whether the subscriber has keys.
+
+    Returns
+    -------
+    str
+        What the publisher does, to be put after its name.
+    """
+    if value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH and event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        if has_keys:
+            return "it has no keys, and cannot prove that it is the right one"
+        return "it asks for keys (--key and --server-public-key)"
+    if has_keys:
+        return "it lets nobody in with this key, or it is another publisher than the one whose public key was given"
+    return UNEXPLAINED

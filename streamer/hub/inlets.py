@@ -18,7 +18,7 @@ import zmq
 
 from model.errors import MoodringError
 from streamer.endpoints import EndpointError, explain_zmq_error
-from streamer.handshakes import RETRY_INTERVAL
+from streamer.handshakes import RETRY_INTERVAL, explain_failure
 from streamer.hub.switchboard import Origin
 from streamer.hub.upstreams import Upstream
 from streamer.limited_log import LimitedLog
@@ -201,7 +201,7 @@ class Inlets:
             _log.info("connected to %s", inlet.upstream.endpoint)
         else:
             inlet.retry_at = time.monotonic() + RETRY_INTERVAL
-            trouble = _explain(event, value, inlet.upstream.keys is not None)
+            trouble = explain_failure(event, value, inlet.upstream.keys is not None)
             self._lines.warning(f"{name} {trouble}", f"nothing comes from {inlet.upstream.endpoint}: {trouble}")
 
     def _connected(self, descriptor: int, name: str) -> None:
@@ -246,13 +246,3 @@ def _refuse_too_many(publishers: int) -> None:
             f"{publishers} publishers, and as many subscribers as may come, need {needed} open files, but the system "
             f"allows {allowed}: raise that (ulimit -n), or chain hubs"
         )
-
-
-def _explain(event: int, value: int, has_keys: bool) -> str:
-    if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
-        if has_keys:
-            return "it has no keys, and cannot prove that it is the right one"
-        return "it asks for keys (--key and --server-public-key)"
-    if has_keys:
-        return "it lets nobody in with this key, or it is another publisher than the one whose public key was given"
-    return "it ends the connection before there is one; is it a publisher?"
