@@ -99,12 +99,14 @@ class PageServer(ABC):
         """End all connections, and wait for their threads. May be called twice."""
         with self._lock:
             self._closed = True
-            threads = list(self._open)
             for connection in self._open.values():
                 _shut_down(connection)
         _shut_down(self._listener)  # on Linux closing alone does not wake up who waits in accept
         self._listener.close()
-        for thread in (self._thread, *threads):
+        self._thread.join(RESPONSE_DEADLINE)  # first: it may have been about to start another
+        with self._lock:
+            threads = list(self._open)
+        for thread in threads:
             thread.join(RESPONSE_DEADLINE)
 
     @abstractmethod
@@ -148,6 +150,8 @@ class PageServer(ABC):
                     continue
             thread = threading.Thread(target=self._serve, args=(connection,), name="http request", daemon=True)
             with self._lock:
+                # by this thread only: one that took itself out would still run when `close` has returned
+                self._open = {other: served for other, served in self._open.items() if other.is_alive()}
                 self._open[thread] = connection
                 if self._closed:
                     _shut_down(connection)
@@ -166,8 +170,6 @@ class PageServer(ABC):
         except OSError:
             self.refused += 1  # gone, or too slow
         finally:
-            with self._lock:
-                del self._open[threading.current_thread()]
             connection.close()
             self._slots.release()
 
