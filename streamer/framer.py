@@ -103,13 +103,15 @@ class Framer:
         Samples so far that were taken as silence.
     lost : int
         Samples per channel so far that were lost, at the blocks' rate.
+    phases : int
+        As given.
     """
 
     def __init__(self, sample_rate: int, parameters: FeatureParameters, phases: int = 1) -> None:
         if parameters.frame_length % phases:
             raise ValueError(f"{phases} phases do not divide a frame of {parameters.frame_length} samples")
         self.sample_rate = sample_rate
-        self._phases = phases
+        self.phases = phases
         self._step = parameters.frame_length // phases
         self.parameters = parameters
         self.invalid = 0
@@ -199,7 +201,7 @@ class Framer:
 
     def _complete(self) -> Frame:
         length = self.parameters.frame_length
-        phase = self._frames % self._phases
+        phase = self._frames % self.phases
         start = self._segment_start * self.parameters.sample_rate + self._frames * self._step * self.sample_rate
         end = start + length * self.sample_rate
         gap = start - self._phase_ends[phase]

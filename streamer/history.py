@@ -233,6 +233,29 @@ class StreamHistory:
         return Mood(sum(valences) / len(valences), sum(arousals) / len(arousals))
 
 
+def phase_histories(stream: str, checkpoint: Estimator, lag: int, phases: int) -> list[StreamHistory]:
+    """Begin a stream.
+
+    Parameters
+    ----------
+    stream : str
+        The stream's name.
+    checkpoint : Estimator
+        The model.
+    lag : int
+        Frames to look back from the newest one.
+    phases : int
+        How many frames begin while one lasts.
+
+    Returns
+    -------
+    list of StreamHistory
+        One for each phase's frames.
+    """
+    first = StreamHistory(stream, checkpoint, lag)
+    return [first, *(StreamHistory(stream, checkpoint, lag, first) for _ in range(phases - 1))]
+
+
 def _mean(values: list[FloatArray]) -> tuple[float, float]:
     # of one pair, as a rule: numpy's own mean takes ten times as long
     valences, arousals = zip(*(pair.tolist() for pair in values), strict=True)

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import TracebackType
 
 import numpy as np
 
@@ -122,19 +123,20 @@ class Microphone:
 
     Parameters
     ----------
-    device : InputDevice
-        From `find_input_device`.
+    device : InputDevice or str, optional
+        From `find_input_device`, or what that takes; the system's default input if not given.
 
     Raises
     ------
     SourceError
-        If the device cannot be opened.
+        If there is no such device, or it cannot be opened.
     """
 
     live = True
     zeros_hint = "only exact zeros come from the device: is it muted, or is the permission to use it missing?"
 
-    def __init__(self, device: InputDevice) -> None:
+    def __init__(self, device: InputDevice | str | None = None) -> None:
+        device = device if isinstance(device, InputDevice) else find_input_device(device)
         self.device = device
         self.name = f'input device "{device.name}"'
         self.sample_rate = device.sample_rate
@@ -152,6 +154,14 @@ class Microphone:
         except BaseException:
             self._process.close()
             raise
+
+    def __enter__(self) -> Microphone:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def blocks(self) -> Iterator[Block]:
         """Yield what the device hears; while it is lost, empty blocks that say so."""

@@ -13,7 +13,7 @@ from model.errors import MoodringError
 from model.estimator import Estimator
 from model.features import FloatArray, loudness
 from streamer.framer import Frame
-from streamer.history import StreamHistory
+from streamer.history import StreamHistory, phase_histories
 from streamer.messages import Estimate
 
 QUEUE_LENGTH = 8
@@ -143,9 +143,7 @@ class Tracker:
         with self._changed:
             if stream in self._histories:
                 raise TrackerError(f'there is a stream named "{stream}" already; give each its own name')
-            first = StreamHistory(stream, self._checkpoint, self._lag)
-            others = (StreamHistory(stream, self._checkpoint, self._lag, first) for _ in range(self.phases - 1))
-            self._histories[stream] = [first, *others]
+            self._histories[stream] = phase_histories(stream, self._checkpoint, self._lag, self.phases)
             self._waiting[stream] = deque()
 
     def remove_stream(self, stream: str) -> None:
