@@ -1,4 +1,4 @@
-"""Where values go: DMX channels, OSC addresses, MQTT topics, keys of JSON and LSL; and how a mapping says so."""
+"""Where values go: DMX channels, OSC addresses, MQTT topics, keys of JSON and LSL, MIDI; and how a mapping says so."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streamer.bridges.midi_places import MIDIPlace, take_midi
 from streamer.bridges.signals import Range
 from streamer.service.tables import Table, boolean, text, whole_number
 
@@ -33,6 +34,7 @@ class Slots:
     universe: int
     channel: int
     bits: int
+    glides = True
 
     def width(self, parts: int) -> int:
         """Return how many channels so many parts take."""
@@ -59,13 +61,15 @@ class Name:
 
     name: str
     retain: bool = False
+    glides = True
 
     def describe(self, parts: int) -> str:
         """Say where it is."""
         return self.name
 
 
-Destination = Slots | Name
+Destination = Slots | Name | MIDIPlace
+"""Where `glides` is true, values in between are sent as well."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Kind:
     package : str
         What has to be installed, and is installed by the extra of the bridge's name.
     to : str
-        Where it sends if nothing is said; the stream's name for LSL.
+        Where it sends if nothing is said; for LSL the stream's name, for MIDI that of the port that it offers.
     range : tuple of float or None
         What values run from and to if the mapping does not say so, and may not leave; None for the source's own range,
         which is no limit.
@@ -178,6 +182,7 @@ KINDS: Final = {
         Kind("artnet", "stupidArtnet", "127.0.0.1:6454", (0.0, 255.0), 40.0, False, _slots(0, 32767)),
         Kind("mqtt", "paho-mqtt", "127.0.0.1:1883", None, 0.0, True, _topic),
         Kind("websocket", "websockets", "127.0.0.1:5590", None, 0.0, True, _key),
+        Kind("midi", "mido and python-rtmidi", "moodring", (0.0, 127.0), 0.0, False, take_midi),
         Kind("lsl", "pylsl", "moodring", None, 0.0, False, _key),
     )
 }

@@ -155,11 +155,12 @@ class Engine:
         if scene not in self.mapping.scenes:
             return
         entered = self.mapping.scenes[scene]
+        glides = {output.name: output.destination.glides for output in self.mapping.outputs}
         for name, value in entered.values.items():
             if isinstance(value, str):
                 self._texts[name] = value
             elif name in self._glides:
-                self._glides[name].fade(value, now, entered.fade)
+                self._glides[name].fade(value, now, entered.fade if glides[name] else 0.0)
             else:
                 self._glides[name] = Glide(value)
 

@@ -28,19 +28,20 @@ def bridge() -> None:
     Examples:
       moodring bridge osc --to 192.168.1.20:9000
       moodring bridge sacn --to 192.168.1.50:5568 --map lights.toml
+      moodring bridge midi --to "USB MIDI"
       moodring bridge sacn --check lights.toml       what it would do, before the show
     """
 
 
 def _bridge_options(
-    name: str, to: str, metavar: str = "HOST:PORT", help_text: str = "Where it goes."
+    name: str, to: str | None, metavar: str = "HOST:PORT", help_text: str = "Where it goes."
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add what all bridges have in common."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         decorators: list[Callable[..., Any]] = [
             click.argument("endpoint", default=DEFAULT_ENDPOINT),
-            click.option("--to", metavar=metavar, default=to, show_default=True, help=help_text),
+            click.option("--to", metavar=metavar, default=to, show_default=to is not None, help=help_text),
             click.option(
                 "--map",
                 "map_file",
@@ -158,6 +159,27 @@ def websocket(to: str, origins: tuple[str, ...], insecure: bool, **options: Any)
         return WebSocketSender(to, origins)
 
     _run("websocket", to, sender, **options)
+
+
+@_bridge_options("midi", None, "NAME", "Which MIDI output port: its name or a part of it.")
+@click.option("--virtual", metavar="NAME", help="Offer a port that other programs connect to.  [default: moodring]")
+@click.option("--jack", is_flag=True, help="Ports of a JACK server (or PipeWire's) instead of the system's own.")
+def midi(to: str | None, virtual: str | None, jack: bool, **options: Any) -> None:
+    """Send MIDI control changes, notes and program changes, on every estimate.
+
+    Without --map valence, arousal, loudness and so on are controls 20 to 25 of channel 1, 25 times a second.
+    """
+    if to is not None and virtual is not None:
+        raise MoodringError("--to and --virtual are two ways to send; give one of them")
+    offered = virtual or "moodring" if to is None else None
+
+    def sender() -> Sender:
+        from streamer.bridges.midi import MIDISender
+        from streamer.bridges.midi_port import OutputPort
+
+        return MIDISender(OutputPort(to, offered, jack))
+
+    _run("midi", to or f'its own port "{offered}"', sender, **options)
 
 
 @_bridge_options("lsl", "moodring", "NAME", "The name of the LSL stream.")

@@ -84,9 +84,10 @@ class Bridged:
 
 
 @contextmanager
-def bridged(kind: str, to: str, *arguments: object) -> Iterator[Bridged]:
+def bridged(kind: str, to: str | None, *arguments: object) -> Iterator[Bridged]:
     with Publisher("tcp://127.0.0.1:*") as publisher:
-        running = Bridged(publisher, kind, publisher.endpoint, "--to", to, *arguments)
+        where = () if to is None else ("--to", to)
+        running = Bridged(publisher, kind, publisher.endpoint, *where, *arguments)
         try:
             yield running
         finally:
