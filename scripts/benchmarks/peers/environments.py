@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ PYTHONS = ("python3.11", "python3.12")
 """Interpreters that there are wheels of all the pinned versions for."""
 
 _PROGRAMS = Path(__file__).parent / "programs"
+_REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Peer:
         return _PROGRAMS / f"{self.name}_program.py"
 
     @property
+    def cost_program(self) -> Path:
+        """What runs in its environment to hear one file, as its users would; its cost is measured."""
+        return _PROGRAMS / f"{self.name}_cost.py"
+
+    @property
     def requirements(self) -> Path:
         """What its environment consists of, every version pinned."""
         return _PROGRAMS / f"{self.name}.txt"
@@ -42,6 +49,8 @@ class Peer:
 
 VIBENET = Peer("vibenet", 7)
 MUSICNN = Peer("musicnn", 400)
+OPENSMILE = Peer("opensmile", 65)
+LIBROSA = Peer("librosa", 140)
 
 
 def environment_python(peer: Peer, folder: Path, interpreter: str = "") -> Path:
@@ -64,18 +73,58 @@ def environment_python(peer: Peer, folder: Path, interpreter: str = "") -> Path:
     DataError
         If there is no such interpreter, or the packages cannot be installed.
     """
-    place = folder / peer.name
+    # all that is needed is on the list: musicnn asks for a NumPy that no current Python can have
+    packages = [["--no-deps", "--requirement", str(peer.requirements)]]
+    return _environment(folder / peer.name, peer.name, packages, peer.requirements.read_text(), interpreter)
+
+
+def moodring_python(place: Path, extra: str, besides: Sequence[str], interpreter: str = "") -> Path:
+    """Return the interpreter of an environment with moodring as it is in this repository, as its users install it.
+
+    Parameters
+    ----------
+    place : Path
+        The environment's folder.
+    extra : str
+        Such as ``[torch]``; empty for the plain install.
+    besides : sequence of str
+        Packages that are installed without what they depend on.
+    interpreter : str
+        As for `environment_python`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DataError
+        As `environment_python` does.
+    """
+    pins, project = _REPOSITORY / "scripts" / "constraints.txt", _REPOSITORY / "pyproject.toml"
+    packages = [["--constraint", str(pins), f"{_REPOSITORY}{extra}"], *(["--no-deps", one] for one in besides)]
+    wanted = "\n".join([extra, *besides, pins.read_text(), project.read_text()])
+    python = _environment(place, f"moodring{extra}", packages, wanted, interpreter)
+    # its modules may have changed since, which no version tells
+    again = [*_install(python), "--no-deps", "--force-reinstall", str(_REPOSITORY)]
+    _run(again, f"install moodring{extra}")
+    return python
+
+
+def _environment(place: Path, name: str, packages: Sequence[Sequence[str]], wanted: str, interpreter: str) -> Path:
     python, stamp = place / "bin" / "python", place / "installed.txt"
-    wanted = peer.requirements.read_text()
     if python.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return python
     shutil.rmtree(place, ignore_errors=True)
     _run([_interpreter(interpreter), "-m", "venv", str(place)], f"make an environment in {place}")
-    # all that is needed is on the list: musicnn asks for a NumPy that no current Python can have
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    _run([*install, "--requirement", str(peer.requirements)], f"install {peer.name}")
+    for some in packages:
+        _run([*_install(python), *some], f"install {name}")
     stamp.write_text(wanted)
     return python
+
+
+def _install(python: Path) -> list[str]:
+    return [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 
 
 def _interpreter(named: str) -> str:
