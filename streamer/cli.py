@@ -39,6 +39,7 @@ _COMMANDS = {
     "annotate": _Entry("streamer.commands.annotate:annotate", "Track whole files as fast as possible, to a table."),
     "watch": _Entry("streamer.commands.watch:watch", "Subscribe to a publisher and show what it sends."),
     "dashboard": _Entry("streamer.commands.dashboard:dashboard", "Show what a publisher sends on a page.", "dashboard"),
+    "replay": _Entry("streamer.commands.replay:replay", "Publish what was recorded, with the timing that it had."),
     "devices": _Entry("streamer.commands.devices:devices", "List the devices that can be listened to."),
     "serve": _Entry("streamer.commands.serve:serve", "Track several streams as a service, from a configuration."),
     "hub": _Entry("streamer.commands.hub:hub", "Bring many trackers, on many machines, to one endpoint."),

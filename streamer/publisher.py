@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -72,6 +73,8 @@ class Publisher:
         Allow an endpoint that other machines can reach, although nothing is encrypted.
     keys : ServerKeys, optional
         Encrypt everything, and let nobody subscribe but those whose public keys are in its folder, at any time.
+    on_sent : callable, optional
+        Is shown the frames of every message when it is sent, in the publisher's thread: it must not wait.
 
     Attributes
     ----------
@@ -86,7 +89,11 @@ class Publisher:
     """
 
     def __init__(
-        self, endpoint: str = DEFAULT_ENDPOINT, insecure: bool = False, keys: ServerKeys | None = None
+        self,
+        endpoint: str = DEFAULT_ENDPOINT,
+        insecure: bool = False,
+        keys: ServerKeys | None = None,
+        on_sent: Callable[[list[bytes]], None] | None = None,
     ) -> None:
         self._outlet = Outlet(endpoint, insecure, keys, SEND_HIGH_WATER_MARK, HANDSHAKE_TIMEOUT)
         self.endpoint = self._outlet.endpoint
@@ -96,6 +103,7 @@ class Publisher:
         self._last_values = LastValues()
         self._next_heartbeat = time.monotonic() + HEARTBEAT_INTERVAL
         self._sent = 0
+        self._on_sent = on_sent
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
@@ -227,6 +235,8 @@ class Publisher:
         self._last_values.remember(stream, frames)
         self._sent += 1
         self._outlet.send(frames)
+        if self._on_sent is not None:
+            self._on_sent(frames)
 
     def _count_ended(self, stream: str, ended: bool) -> None:
         self._ended.pop(stream, None)

@@ -41,6 +41,8 @@ class LiveOptions:
         Publish to other machines without encryption.
     keys : ServerKeys or None
         The publisher's keys; None to publish without.
+    record : Path or None
+        Where to record; None to record nothing.
     """
 
     publish: str
@@ -52,6 +54,7 @@ class LiveOptions:
     json: bool
     insecure: bool
     keys: ServerKeys | None
+    record: Path | None
 
 
 def stream_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -153,14 +156,15 @@ def server_keys(server_key: Path | None, allow_clients: Path | None) -> ServerKe
     return ServerKeys.load(server_key, allow_clients)
 
 
-def live_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `LiveOptions` to a command, which gets them as its first argument."""
+def publish_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--publish``, ``--insecure``, ``--server-key`` and ``--allow-clients`` to a command.
+
+    The command gets `streamer.keys.ServerKeys`, or None, as its argument ``keys``, beside ``publish`` and ``insecure``.
+    """
 
     @wraps(command)
     def wrapper(server_key: Path | None, allow_clients: Path | None, **arguments: Any) -> None:
-        arguments["keys"] = server_keys(server_key, allow_clients)
-        live = LiveOptions(**{field.name: arguments.pop(field.name) for field in fields(LiveOptions)})
-        command(live, **arguments)
+        command(keys=server_keys(server_key, allow_clients), **arguments)
 
     decorators: list[Callable[..., Any]] = [
         click.option(
@@ -170,6 +174,36 @@ def live_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="Where subscribers connect.",
         ),
+        click.option("--insecure", is_flag=True, help="Allow an endpoint that other machines can reach, unencrypted."),
+        click.option(
+            "--server-key",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Encrypt, with this secret key (NAME.key_secret); see `moodring keygen`.",
+        ),
+        click.option(
+            "--allow-clients",
+            metavar="FOLDER",
+            type=click.Path(path_type=Path),
+            help="With --server-key: whose public keys (NAME.key) are in here may subscribe, and nobody else. Changes "
+            "take effect at once.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        wrapper = decorator(wrapper)
+    return wrapper
+
+
+def live_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `LiveOptions` to a command, which gets them as its first argument."""
+
+    @wraps(command)
+    def wrapper(**arguments: Any) -> None:
+        live = LiveOptions(**{field.name: arguments.pop(field.name) for field in fields(LiveOptions)})
+        command(live, **arguments)
+
+    decorators: list[Callable[..., Any]] = [
+        publish_options,
         click.option("--stream", metavar="NAME", callback=stream_name, help="Name of the stream in messages."),
         model_option,
         lag_option,
@@ -184,19 +218,12 @@ def live_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--quiet", is_flag=True, help="Only publish; show nothing."),
         click.option("--json", is_flag=True, help="Print one JSON object per estimate instead of the live view."),
-        click.option("--insecure", is_flag=True, help="Allow an endpoint that other machines can reach, unencrypted."),
         click.option(
-            "--server-key",
-            metavar="FILE",
-            type=click.Path(path_type=Path),
-            help="Encrypt, with this secret key (NAME.key_secret); see `moodring keygen`.",
-        ),
-        click.option(
-            "--allow-clients",
+            "--record",
             metavar="FOLDER",
             type=click.Path(path_type=Path),
-            help="With --server-key: whose public keys (NAME.key) are in here may subscribe, and nobody else. Changes "
-            "take effect at once.",
+            help="Keep what is heard (FLAC) and what is published, in a new folder below this one; see `moodring "
+            "replay`.",
         ),
     ]
     for decorator in reversed(decorators):

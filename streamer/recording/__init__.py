@@ -1,0 +1,1 @@
+"""Recordings of streams, what was heard and what was published in one place, and their replay."""
