@@ -117,20 +117,57 @@ def artnet(to: str, **options: Any) -> None:
 
 @_bridge_options("mqtt", "127.0.0.1:1883")
 @click.option(
-    "--username", metavar="NAME", help="For a broker that asks; the password is taken from MOODRING_MQTT_PASSWORD."
+    "--username", metavar="NAME", help="For a broker that asks; the password is taken from MOODRING_MQTT_PASSWORD, or"
 )
-def mqtt(to: str, username: str | None, **options: Any) -> None:
+@click.option("--password-file", metavar="FILE", type=click.Path(path_type=Path), help="from a file's first line.")
+@click.option("--tls", is_flag=True, help="Encrypt; the broker's certificate is checked.")
+@click.option(
+    "--tls-ca",
+    "authorities",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Who may have signed it, instead of the authorities that this system knows; means --tls.",
+)
+@click.option(
+    "--tls-cert",
+    "certificate",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The bridge's own, for a broker that asks; means --tls.",
+)
+@click.option(
+    "--tls-key", "private_key", metavar="FILE", type=click.Path(path_type=Path), help="The key of that certificate."
+)
+@click.option("--insecure", is_flag=True, help="Allow to send a password unencrypted to another machine.")
+def mqtt(
+    to: str,
+    username: str | None,
+    password_file: Path | None,
+    tls: bool,
+    authorities: Path | None,
+    certificate: Path | None,
+    private_key: Path | None,
+    insecure: bool,
+    **options: Any,
+) -> None:
     """Publish at an MQTT broker, on every estimate.
 
     Without --map the topics are moodring/valence, moodring/arousal and so on; moodring/available is online or offline.
     """
 
     def sender() -> Sender:
-        import os
-
         from streamer.bridges.mqtt import MQTTSender
+        from streamer.bridges.mqtt_access import read_password, tls_context
+        from streamer.endpoints import is_loopback
 
-        return MQTTSender(to, username, os.environ.get("MOODRING_MQTT_PASSWORD"))
+        if username is None and password_file is not None:
+            raise MoodringError("--password-file is for a user; give --username, too")
+        password = None if username is None else read_password(password_file)
+        encrypted = tls or any((authorities, certificate, private_key))
+        if password is not None and not (encrypted or insecure or is_loopback(f"tcp://{to}")):
+            raise MoodringError(f'--to "{to}": the password would go there unencrypted; give --tls, or --insecure')
+        context = tls_context(authorities, certificate, private_key) if encrypted else None
+        return MQTTSender(to, username, password, context)
 
     _run("mqtt", to, sender, **options)
 
