@@ -18,7 +18,7 @@ from streamer.interruption import Interrupted, Interruption
 from streamer.jobs import End, Jobs, Rows
 from streamer.kept_rows import Identity, KeptRows, decode_rows, identify, settings_of
 from streamer.spool import Spool
-from streamer.table import Row, Table, TableError
+from streamer.table import Row, Table, TableError, validate_subtitles
 
 _FILES_AHEAD = 4
 """Files per process that may be begun before the first that is not done, where rows are written in order: what is done
@@ -111,10 +111,11 @@ class Annotation:
         Raises
         ------
         TableError
-            If it cannot be written, or another run is writing it.
+            If it cannot be written, another run is writing it, or it would be subtitles of several files.
         streamer.interruption.Interrupted
             If a signal asked for the end.
         """
+        validate_subtitles(output, self._files)
         return self._stream() if output == "-" else self._keep(output, restart)
 
     def _stream(self) -> bool:
@@ -222,7 +223,7 @@ class Annotation:
     def _copy(self, kept: KeptRows, output: str) -> bool:
         if not any(kept.count(file) for file in self._files):
             return False
-        with Table(output) as table:
+        with Table(output, self._lag) as table:
             for file in self._files:
                 for rows in kept.rows(file):
                     self._interrupted.raise_if_set()

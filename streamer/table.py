@@ -15,6 +15,7 @@ from typing import IO, Any, Protocol
 
 from model.errors import MoodringError
 from streamer.messages import Estimate
+from streamer.subtitles import FORMATS, SubtitleWriter
 
 COLUMNS = (
     "file",
@@ -89,12 +90,31 @@ def validate_table_path(path: str) -> None:
         If it ends otherwise than a table does, is a folder, or pyarrow is needed and missing.
     """
     suffix = _suffix(path)
-    if suffix not in _WRITERS:
-        raise TableError(f'cannot tell the format of "{path}"; let it end in {", ".join(_WRITERS)}')
+    if suffix not in _WRITERS and suffix not in FORMATS:
+        raise TableError(f'cannot tell the format of "{path}"; let it end in {", ".join((*_WRITERS, *FORMATS))}')
     if path != "-" and Path(path).is_dir():
         raise TableError(f'cannot write "{path}": it is a folder')
     if suffix == ".parquet":
         _import_pyarrow()
+
+
+def validate_subtitles(path: str, files: Sequence[str]) -> None:
+    """Refuse to write several files' subtitles, which begin at 0 each, into one.
+
+    Parameters
+    ----------
+    path : str
+        As `Table` takes it.
+    files : sequence of str
+        Whose rows it shall hold.
+
+    Raises
+    ------
+    TableError
+        If these are subtitles, and of more than one file.
+    """
+    if _suffix(path) in FORMATS and len(files) > 1:
+        raise TableError(f'"{path}" can hold the subtitles of one file, not of {len(files)}; call it for each of them')
 
 
 def _suffix(path: str) -> str:
@@ -186,7 +206,10 @@ class Table:
     Parameters
     ----------
     path : str
-        Ends in ``.csv``, ``.jsonl`` or ``.parquet``; ``-`` is CSV on standard output.
+        Ends in ``.csv``, ``.jsonl`` or ``.parquet``, or, for the rows of one file only, in ``.srt``, ``.vtt`` or
+        ``.lrc``, which make subtitles of them; ``-`` is CSV on standard output.
+    lag : float
+        Seconds to look back that the rows were made with; subtitles are shown so much earlier.
 
     Attributes
     ----------
@@ -199,8 +222,9 @@ class Table:
         As `validate_table_path` does, or if the folder does not exist or cannot be written to, or the disk is full.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, lag: float = 0.0) -> None:
         validate_table_path(path)
+        suffix = _suffix(path)
         self.path = path
         self.rows = 0
         self._temporary = None if path == "-" else Path(path).with_name(f".{Path(path).name}.new")
@@ -209,7 +233,9 @@ class Table:
             # a file of our own on standard output: Python's would raise again at exit what it could not write
             descriptor = sys.stdout.fileno() if self._temporary is None else _create(self._temporary)
             self._file = os.fdopen(descriptor, "wb", closefd=self._temporary is not None)
-            self._writer: _Writer = _WRITERS[_suffix(path)](self._file)
+            self._writer: _Writer = (
+                SubtitleWriter(self._file, suffix, lag) if suffix in FORMATS else _WRITERS[suffix](self._file)
+            )
         except BaseException as error:
             self._discard()
             if isinstance(error, OSError):

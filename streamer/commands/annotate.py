@@ -51,6 +51,8 @@ def annotate(
     them. Files that have changed since, or could not be opened, are tracked again. The table is the same with any
     number of jobs, byte for byte.
 
+    Let OUT end in .srt, .vtt or .lrc for subtitles of one file, to be shown beside it: a line whenever its mood changes.
+
     M4A, AAC, WMA, and the sound of video files need PyAV: pip install "moodring[formats]"
 
     \b
@@ -58,6 +60,7 @@ def annotate(
       moodring annotate song.mp3
       moodring annotate music/ more/song.flac -o mood.csv
       moodring annotate music/ -o mood.parquet
+      moodring annotate film.mkv -o film.srt
       moodring annotate music/ --jobs 2 -o mood.csv    leave the other cores alone
     """
     from streamer.annotation import Annotation, usual_jobs
