@@ -51,7 +51,7 @@ def annotate(
     them. Files that have changed since, or could not be opened, are tracked again. The table is the same with any
     number of jobs, byte for byte.
 
-    Let OUT end in .srt, .vtt or .lrc for subtitles of one file, to be shown beside it: a line whenever its mood changes.
+    Let OUT end in .srt, .vtt or .lrc for subtitles of one file: a line to be shown beside it whenever its mood changes.
 
     M4A, AAC, WMA, and the sound of video files need PyAV: pip install "moodring[formats]"
 
