@@ -37,6 +37,7 @@ _COMMANDS = {
     "listen": _Entry("streamer.commands.listen:listen", "Track a microphone, live."),
     "stream": _Entry("streamer.commands.stream:stream", "Track a file or a pipe in real time."),
     "annotate": _Entry("streamer.commands.annotate:annotate", "Track whole files as fast as possible, to a table."),
+    "report": _Entry("streamer.commands.report:report", "Draw the mood of a whole file, as a page or a picture."),
     "watch": _Entry("streamer.commands.watch:watch", "Subscribe to a publisher and show what it sends."),
     "dashboard": _Entry("streamer.commands.dashboard:dashboard", "Show what a publisher sends on a page.", "dashboard"),
     "replay": _Entry("streamer.commands.replay:replay", "Publish what was recorded, with the timing that it had."),
