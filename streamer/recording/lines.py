@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.errors import shown
 from streamer.messages import (
     ESTIMATE_TOPIC,
     LARGEST_NUMBER,
@@ -113,7 +114,7 @@ class MessageReader:
 
     def _refuse(self, number: int, reason: str) -> None:
         if not self.refused:
-            self.first_refused = f"line {number}: {reason}"
+            self.first_refused = shown(f"line {number}: {reason}")
         self.refused += 1
 
 

@@ -107,6 +107,8 @@ class Recording:
             write_description(self.folder, self._description)
             self._messages = os.fdopen(create_file(self.folder / MESSAGES), "wb", buffering=0)
         except OSError as error:
+            with suppress(OSError):
+                remove_folder(self.folder)
             raise RecordingError(f'cannot record to "{self.folder}": {error.strerror}') from error
         self._source: Source | None = None
         self._audio: AudioWriter | None = None

@@ -212,7 +212,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_tracking(
 def test_what_was_recorded_before_the_disk_was_full_can_be_read(forks: Origin, song: Path, tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/full.sock"
     options = ("--quiet", "--record", tmp_path / "recordings", "--publish", endpoint)
-    run = forks.start("stream", song, *options, largest_file=150_000)
+    run = forks.start("stream", song, *options, largest_file=80_000)
     wait_until(lambda: "has ended" in run.errors, "the end of the recording")
     run.send(signal.SIGTERM)
     assert run.wait() == 1

@@ -32,7 +32,7 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
 
 def _cues(points: list[Point], lag: float = 0.0) -> list[Cue]:
     maker = CueMaker(lag)
-    cues = []
+    cues: list[Cue] = []
     for number, point in enumerate(points):
         cues += maker.push(0.5 * (number + 1), *(point or (None, None)))
     return [*cues, *maker.finish()]
@@ -47,7 +47,8 @@ def test_cues_cover_the_music_and_nothing_else_and_can_be_read(points: list[Poin
     cues = _cues(points)
     assert all(before.end <= after.start for before, after in pairwise(cues))
     assert all(before.word != after.word for before, after in pairwise(cues) if before.end == after.start)
-    music, start = [], 0
+    music: list[tuple[float, float]] = []
+    start = 0
     for there, group in groupby(points, lambda point: point is not None):
         length = len(list(group))
         if there:
@@ -72,8 +73,9 @@ def test_cues_cover_the_music_and_nothing_else_and_can_be_read(points: list[Poin
 @given(st.integers(1, 6))
 def test_a_flicker_is_no_change(flickers: int) -> None:
     assert mood_word(0.3, 0.35) != mood_word(0.25, 0.29)  # these lie on either side of a border
-    music: list[Point] = [(0.3, 0.35), (0.25, 0.29)] * (2 * flickers) + [(-0.3, -0.3)] * 8
-    assert len(_cues(music)) == 2
+    flicker: list[Point] = [(0.3, 0.35), (0.25, 0.29)]
+    other: list[Point] = [(-0.3, -0.3)]
+    assert len(_cues(flicker * (2 * flickers) + other * 8)) == 2
 
 
 def test_with_lag_a_cue_is_shown_when_it_sounds_like_that() -> None:
