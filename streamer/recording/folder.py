@@ -89,9 +89,12 @@ def write_description(folder: Path, description: Mapping[str, object]) -> None:
     """
     temporary = folder / f".{DESCRIPTION}.new"
     temporary.unlink(missing_ok=True)
-    with os.fdopen(create_file(temporary), "w", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(description, indent=1, allow_nan=False) + "\n")
-    temporary.replace(folder / DESCRIPTION)
+    try:
+        with os.fdopen(create_file(temporary), "w", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(description, indent=1, allow_nan=False) + "\n")
+        temporary.replace(folder / DESCRIPTION)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_folder(folder: Path) -> None:

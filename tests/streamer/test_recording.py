@@ -5,6 +5,7 @@ import math
 import signal
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -253,6 +254,21 @@ def test_a_run_that_cannot_begin_leaves_no_folder(moodring: Callable[..., Outcom
     outcome = moodring("stream", song, "--record", tmp_path / "recordings", "--publish", "tcp://192.0.2.1:5588")
     assert outcome.status == 1
     assert list((tmp_path / "recordings").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit for files")
+def test_a_disk_that_is_full_at_the_start_is_told_at_once_and_nothing_is_left(tmp_path: Path) -> None:
+    import resource
+
+    limits, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
+    try:
+        with pytest.raises(RecordingError, match=r'cannot record to ".*/mic-.*": File too large'):
+            Recording(tmp_path, "mic", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, action)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
