@@ -45,8 +45,7 @@ def cursor_data(curve: Curve, sections: Sequence[Section], duration: float) -> s
             "octants": [[octant.angle, octant.mild, octant.strong] for octant in OCTANTS],
         },
     }
-    # a script element ends at the first "</script", wherever it stands
-    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(content, separators=(",", ":"))
 
 
 def _hundredths(values: Values) -> list[int | None]:

@@ -29,9 +29,9 @@ models hear at once, so that each section has an estimate of its own."""
 MEMORY: Final = 10.0
 """Seconds after which an estimate depends on nothing but what came since, a slow part apart."""
 LIKE: Final = 0.06
-"""How far estimates of like mood lie from their mean, as a standard deviation. So it is within thirty seconds of a
-recording, and of medleys of such clips this value finds most joins and hardly any other border
-(scripts/benchmarks/sections.py)."""
+"""How far estimates of like mood lie from their mean, as a standard deviation. In 16 medleys of twelve recordings each
+(scripts/benchmarks/sections.py), this value finds 154 of the 154 joins at which the mood moves by 0.2 or more, half
+of them within 3 s, and 4 borders where there is no join: with 0.04 there are 33 of these, and 0.1 finds 122."""
 SILENCE: Final = "silence"
 _PARAMETERS = 3
 
