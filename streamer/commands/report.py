@@ -49,10 +49,11 @@ def report(paths: tuple[str, ...], output: str, model: ModelChoice, quiet: bool)
 
     checkpoint = model.load()
     problems: list[str] = []
-    with interruption() as interrupted, _progress_bar(quiet) as show:
+    with interruption() as interrupted:
         for path, target in targets:
             try:
-                made = make_report(path, target, checkpoint, show(path), interrupted.raise_if_set)
+                with _progress_bar(path, quiet) as show:
+                    made = make_report(path, target, checkpoint, show, interrupted.raise_if_set)
             except MoodringError as error:
                 problems.append(str(error))
                 continue
@@ -96,22 +97,17 @@ def _targets(paths: tuple[str, ...], output: str) -> list[tuple[str, Path]]:
 
 
 @contextmanager
-def _progress_bar(quiet: bool) -> Iterator[Callable[[str], Callable[[float, float], None]]]:
+def _progress_bar(path: str, quiet: bool) -> Iterator[Callable[[float, float], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
-    task = bar.add_task("report", total=None)
-
-    def show(path: str) -> Callable[[float, float], None]:
-        bar.reset(task, description=Path(path).name[:40])
-        return lambda heard, duration: bar.update(task, completed=heard, total=duration or None)
-
+    task = bar.add_task(Path(path).name[:40], total=None)
     bar.start()
     try:
-        yield show
+        yield lambda heard, duration: bar.update(task, completed=heard, total=duration or None)
     finally:
         with suppress(OSError):  # a terminal that was closed stops nothing
             bar.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -11,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamer.report.curve import HINDSIGHT, Curve, hindsight
+from streamer.report.curve import HINDSIGHT, Curve, Hearing, hindsight
 from streamer.report.envelope import FINEST_BINS, MOST_BINS, Envelope
+from streamer.report.page import make_page
 from streamer.report.partition import partition
 from streamer.report.sections import SHORTEST, SILENCE, find_sections, penalty
+from streamer.report.summary import summarise
 
 STEP = 0.5
 LEVELS = st.floats(-1, 1).map(lambda value: round(value, 2))
@@ -201,3 +204,19 @@ def test_a_moment_has_the_estimate_of_some_seconds_later() -> None:
     assert order[20:].tolist() == [20, 21, 22, 23, 26, 26, 26]
     position[10:] += 60  # what was lost in between ends the music too
     assert hindsight(position, heard, STEP)[:10].tolist() == [min(at + shift, 9) for at in range(10)]
+
+
+def test_a_model_without_uncertainty_has_none_drawn() -> None:
+    values = np.linspace(-0.3, 0.3, 80)
+    curve = dataclasses.replace(curve_of(values, values), valence_std=values * np.nan, arousal_std=values * np.nan)
+    envelope = Envelope(100)
+    envelope.add(np.full((4000, 1), 0.1, np.float32))
+    hearing = Hearing(40.0, curve, envelope.waveform(), "other", 10.0, STEP, "", 0)
+    summary = summarise(hearing)
+    sections = find_sections(curve, 40.0)
+    assert summary.valence is not None
+    assert summary.valence.std is None
+    page = make_page("song.wav", hearing, summary, sections)
+    assert 'class="line valence"' in page
+    assert 'class="band valence"' not in page
+    assert "uncertainty" not in page.split("<script")[0]
