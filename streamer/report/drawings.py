@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import pairwise
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -28,7 +28,10 @@ MOST_DRAWN: Final = 60
 """Sections whose borders and means are drawn at all; more of them would cover the curves."""
 _PLANE = 340
 _MARGIN = 24
-_PATH_POINTS = 300
+_PATH_POINTS = 2400
+_PATH_COLOURS = 60
+_BUSY = 1200
+"""Points of a path from which on it is drawn more lightly: it crosses itself."""
 _RAMP = ((0x2F, 0x6F, 0xD0), (0x9A, 0x4F, 0xC0), (0xD6, 0x45, 0x5F), (0xD9, 0x8A, 0x00))
 """Colours of the path from beginning to end; they read on light and dark ground."""
 
@@ -143,10 +146,12 @@ def plane_svg(curve: Curve, sections: Sequence[Section], label: str) -> str:
         place = f'x="{x(across * 0.74)}" y="{y(up * 0.88)}"'
         parts.append(f'<text class="word" {place}>{octant.mild}</text>')
     valence, arousal, colours = path_colours(curve)
+    kind = "path busy" if len(valence) > _BUSY else "path"
     for begin, end in runs(~np.isnan(valence)):
-        for at, after in pairwise(range(begin, end)):
-            line = f"M{x(valence[at])} {y(arousal[at])}L{x(valence[after])} {y(arousal[after])}"
-            parts.append(f'<path class="path" stroke="{colours[at]}" d="{line}"/>')
+        for colour, pieces in groupby(range(begin, end - 1), lambda at: colours[at]):
+            places = [*(ats := list(pieces)), ats[-1] + 1]
+            line = "L".join(f"{x(valence[at])} {y(arousal[at])}" for at in places)
+            parts.append(f'<path class="{kind}" stroke="{colour}" d="M{line}"/>')
         if end - begin == 1:
             place = f'cx="{x(valence[begin])}" cy="{y(arousal[begin])}"'
             parts.append(f'<circle {place} r="3" fill="{colours[begin]}"/>')
@@ -167,7 +172,7 @@ def path_colours(curve: Curve) -> tuple[Values, Values, list[str]]:
     """Return the path on the plane: valence and arousal of a bounded number of points, and the colour of each."""
     merged = -(-len(curve.valence) // _PATH_POINTS)
     valence, arousal = merge(curve.valence, merged), merge(curve.arousal, merged)
-    return valence, arousal, [ramp(at / len(valence)) for at in range(len(valence))]
+    return valence, arousal, [ramp(at * _PATH_COLOURS // len(valence) / _PATH_COLOURS) for at in range(len(valence))]
 
 
 def ramp(share: float) -> str:

@@ -31,7 +31,7 @@ _MOST_COLUMNS: Final = 1200
 _TEXT, _SOFT, _LINE, _VALENCE, _AROUSAL = "#15181e", "#505866", "#c9ced8", "#0b5cba", "#a63c06"
 """The colours of the page, light."""
 _CHARACTERS_PER_LINE: Final = 78
-_NARROWEST: Final = 0.012
+_NARROWEST: Final = 0.0068
 """Share of the width per character that a section's label needs."""
 
 
@@ -136,10 +136,14 @@ def _draw_plane(axes: Axes, hearing: Hearing, summary: Summary, sections: Sequen
     for octant in OCTANTS:
         across, up = octant.border
         box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
-        axes.text(across * 0.76, up * 0.9, octant.mild, color=_SOFT, ha="center", va="center", bbox=box)
+        axes.text(across * 0.72, up * 0.9, octant.mild, color=_SOFT, ha="center", va="center", bbox=box)
     valence, arousal, colours = path_colours(hearing.curve)
     points = np.stack([valence, arousal], axis=1)
-    axes.add_collection(LineCollection(list(np.stack([points[:-1], points[1:]], axis=1)), colors=colours[:-1], lw=2))
+    axes.add_collection(
+        LineCollection(
+            list(np.stack([points[:-1], points[1:]], axis=1)), colors=colours[:-1], lw=2 if len(points) < 1200 else 1
+        )
+    )
     numbered = len(sections) <= MOST_NUMBERED
     for number, section in enumerate(sections if len(sections) <= MOST_DRAWN else [], 1):
         if section.valence is None or section.arousal is None:
@@ -156,12 +160,15 @@ def _draw_strip(axes: Axes, sections: Sequence[Section], duration: float) -> Non
     for number, section in enumerate(sections, 1):
         wide = section.end - section.start
         colour = colour_of(section.valence, section.arousal)
-        axes.add_patch(_rectangle(section.start, 0, wide, 1, facecolor=colour, alpha=0.25, edgecolor="white"))
+        axes.add_patch(_rectangle(section.start, 0, wide, 1, facecolor=colour, alpha=0.25))
         axes.add_patch(_rectangle(section.start, 0.85, wide, 0.15, facecolor=colour))
         label = f" {number} {section.word}"
         if wide / duration < _NARROWEST * len(label):
             label = f" {number}" if wide / duration > _NARROWEST * 1.5 else ""
         axes.text(section.start, 0.4, label, va="center", clip_on=True)
+    if len(sections) <= MOST_DRAWN:
+        for section in sections[1:]:
+            axes.axvline(section.start, color="white", lw=1.5)
 
 
 def _draw_waveform(axes: Axes, hearing: Hearing) -> None:
