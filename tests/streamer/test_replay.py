@@ -105,7 +105,7 @@ def test_a_replay_has_the_timing_that_was_recorded(forks: Origin, tmp_path: Path
     late = [arrived - elapsed for (arrived, _), elapsed in zip(heard.estimates, at, strict=True)]
     origin_of_times = min(late)
     delays = [one - origin_of_times for one in late]
-    assert statistics.median(delays) < 0.02
+    assert statistics.median(delays) < 0.05
     assert max(delays) < 0.4
     assert delays[-1] < 0.2  # which would have grown if each wait began when the one before it ended
     to_now = [estimate.time - then.time for estimate, (_, then) in zip(estimates, recorded, strict=True)]
@@ -118,7 +118,7 @@ def test_a_replay_has_the_timing_that_was_recorded(forks: Origin, tmp_path: Path
     assert len({status.started for status in told}) == 1
     assert before <= (told[0].started or 0.0) <= time.time()
     assert (told[-1].state, told[-1].dropped, told[-1].invalid) == ("ended", 0.25, 3)
-    assert len(told) < 9  # no second heartbeat beside the publisher's own
+    assert len(told) < 10  # no second heartbeat beside the publisher's own
     sequences = [status.sequence for status in told]
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
 
