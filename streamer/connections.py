@@ -23,7 +23,7 @@ from streamer.limited_log import LimitedLog
 from streamer.peer_sockets import PeerSockets, connection_limit
 from streamer.subscriptions import Account
 
-EVENTS_AT_ONCE = 256
+EVENTS_AT_ONCE = 64
 """Events that are looked at before there is time for something else."""
 _ACTIVE_AT_ONCE = 64
 _QUEUE_LENGTH = 100_000

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import zmq
 
 from streamer.connections import Connection, Connections
 from streamer.subscriptions import MAXIMUM_TOPIC_BYTES_OF_ALL
-
-PATROL_INTERVAL = 0.002
-"""Seconds between two looks at what has arrived; in ten of them a flood brings 300,000 parts of a message, and libzmq's
-thread then frees them for as long as the others wait."""
 
 
 class Guard:
@@ -35,7 +30,6 @@ class Guard:
     def __init__(self, connections: Connections) -> None:
         self.floods = 0
         self._connections = connections
-        self._patrolled = -math.inf
         self._topic_bytes = 0  # of all connections: what was counted last, and all that came since
 
     def hear(self, frame: zmq.Frame) -> bytes | None:
@@ -68,37 +62,10 @@ class Guard:
             self._end_greediest()
         return message[1:]
 
-    def prepare(self, poller: zmq.Poller) -> float:
-        """Let a poller notice that something has arrived, but no more often than every `PATROL_INTERVAL`.
-
-        Parameters
-        ----------
-        poller : zmq.Poller
-            To be used next.
-
-        Returns
-        -------
-        float
-            When to come here again although nothing was noticed, in monotonic seconds.
-        """
-        arrivals = self._connections.arrivals
-        if arrivals is None:
-            return math.inf
-        rested = self._patrolled + PATROL_INTERVAL
-        if time.monotonic() >= rested:
-            poller.register(arrivals, zmq.POLLIN)
-            return math.inf
-        if arrivals in poller:
-            poller.unregister(arrivals)
-        return rested
-
     def patrol(self) -> None:
-        """Look at how much has arrived, if `PATROL_INTERVAL` has passed."""
+        """Look at how much has arrived."""
         now = time.monotonic()
-        if now < self._patrolled + PATROL_INTERVAL:
-            return
         for connection in self._connections.active():
-            self._patrolled = now
             offence = connection.account.receive(self._connections.received(connection), now)
             if offence:
                 self._end(connection, offence)

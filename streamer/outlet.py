@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable
 
 import zmq
@@ -19,6 +21,10 @@ from streamer.keys import ServerKeys
 from streamer.limited_log import LimitedLog
 from streamer.rekeying import Rekeying
 
+ATTENTION_INTERVAL = 0.002
+"""Seconds between two looks at what peers do, so that many who do much cost no more than that, and what they send waits
+in the kernel; no longer, since in ten of them a flood brings 300,000 parts of a message, and libzmq's thread then frees
+them for as long as the others wait."""
 HEARD_AT_ONCE = 64
 """Messages from subscribers that are looked at before there is time for those to subscribers: a millisecond's work."""
 LINGER = 1.0
@@ -84,6 +90,12 @@ class Outlet:
         if keys is not None:
             self._authentication = Authentication(self.context, keys.allow_clients, self._connections)
         self._guard = Guard(self._connections)
+        self._attended = -math.inf
+        self._news: list[zmq.Socket[bytes] | int] = [self._socket, self._connections.monitor]
+        if self._authentication is not None:
+            self._news.append(self._authentication.zap_socket)
+        if self._connections.arrivals is not None:
+            self._news.append(self._connections.arrivals)
         self._faults = LimitedLog(_log)
         try:
             self._socket.bind(endpoint)
@@ -109,33 +121,41 @@ class Outlet:
         """Connections so far that ended before their handshake was complete, or were too many."""
         return self._connections.refused
 
-    def register(self, poller: zmq.Poller) -> None:
-        """Let a poller notice when to `attend`.
+    def prepare(self, poller: zmq.Poller) -> float:
+        """Let a poller notice when to `attend`, but no more often than every `ATTENTION_INTERVAL`.
 
         Parameters
         ----------
         poller : zmq.Poller
-            The thread's.
-        """
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._connections.monitor, zmq.POLLIN)
-        if self._authentication is not None:
-            poller.register(self._authentication.zap_socket, zmq.POLLIN)
+            The thread's, to be used next.
 
-    def prepare(self, poller: zmq.Poller) -> float:
-        """Be called before each poll; says when to `attend` although nothing was noticed: see `Guard.prepare`."""
-        return self._guard.prepare(poller)
+        Returns
+        -------
+        float
+            When to come here again although nothing was noticed, in monotonic seconds.
+        """
+        rested = self._attended + ATTENTION_INTERVAL
+        rests = time.monotonic() < rested
+        for news in self._news:
+            if not rests:
+                poller.register(news, zmq.POLLIN)
+            elif news in poller:
+                poller.unregister(news)
+        return rested if rests else math.inf
 
     def attend(self, ready: dict[object, int], ask: Callable[[bytes], None]) -> None:
-        """Look after connections, and hear what they have sent.
+        """Look after connections, and hear what they have sent, if a poll has noticed anything of it.
 
         Parameters
         ----------
         ready : dict
-            What a poll said.
+            What the poll said.
         ask : callable
             Is told what the topics begin with that somebody has just subscribed to.
         """
+        if ready.keys().isdisjoint(self._news):
+            return
+        self._attended = time.monotonic()
         self.survive(self._connections.watch)
         if self._authentication is not None and self._authentication.zap_socket in ready:
             self.survive(self._authentication.answer)

@@ -185,7 +185,6 @@ class Publisher:
     def _run(self) -> None:
         poller = zmq.Poller()
         poller.register(self._outbox.waker, zmq.POLLIN)
-        self._outlet.register(poller)
         while True:
             due = min(self._next_heartbeat, self._last_values.due, self._outlet.prepare(poller)) - time.monotonic()
             ready = dict(poller.poll(max(0, int(due * 1000) + 1) if self._outbox.empty else 0))

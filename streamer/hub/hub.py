@@ -220,7 +220,6 @@ class Hub:
     def _run(self) -> None:
         poller = zmq.Poller()
         poller.register(self._inlets.monitor, zmq.POLLIN)
-        self._outlet.register(poller)
         beat = time.monotonic()
         while not self._closing.is_set():
             ready = self._wait(poller, beat)
