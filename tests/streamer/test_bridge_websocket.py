@@ -1,4 +1,5 @@
-"""The WebSocket bridge, as a process, with the library's client, and with Node.js where it is installed."""
+"""The WebSocket bridge, as a process, with the library's client, and with Node.js and Chromium where they are
+installed."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 import shutil
 import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,15 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from streamer.bridges.palettes import PALETTES
 from tests.conftest import REPOSITORY
 from tests.streamer.bridged import Bridged, bridged, estimate, free_port, status, until
+
+OPEN = """address => new Promise(tell => {
+    const socket = new WebSocket(address);
+    socket.onopen = () => tell("open");
+    socket.onerror = () => tell("refused");
+})"""
 
 
 def address() -> str:
@@ -111,6 +120,56 @@ def test_a_port_that_is_taken_and_one_that_is_open_to_others_are_one_clear_line(
     with bridged("websocket", "0.0.0.0:5590") as bridge:
         bridge.says("is open to the network, unencrypted; give --insecure")
         assert bridge.process.wait(20) == 1
+
+
+def test_the_example_page_shows_from_a_disk_what_comes_and_that_nothing_comes(tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    page_file = REPOSITORY / "scripts" / "examples" / "stage_colour.html"
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        try:
+            page = browser.new_page()
+            errors: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.set_default_timeout(20_000)
+
+            def says(words: str) -> None:
+                page.get_by_role("status").get_by_text(words, exact=True).wait_for()
+
+            to = address()
+            missing = f"no bridge at ws://{to} that lets this page in; trying again"
+            page.goto(f"{page_file.as_uri()}?ws://{to}")
+            says(missing)
+            with bridged("websocket", to) as bridge:
+                bridge.says("11 outputs")
+                # its origin is "null", as that of any page that hides its own
+                assert page.evaluate(OPEN, f"ws://{to}") == "refused"
+            with bridged("websocket", to, "--allow-origin", "null") as bridge:
+                bridge.connected()
+                says("no tracker")
+                bridge.publisher.publish(status(0))
+                says("listening …")
+                bridge.publisher.publish(estimate(0, (0.5, 0.5)))
+                says("stage: music")
+                assert page.get_by_text("valence 0.50, arousal 0.50").is_visible()
+                red, green, blue = (round(255 * part) for part in PALETTES["vivid"].colour(0.5, 0.5))
+                page.wait_for_function(
+                    f"getComputedStyle(document.body).backgroundColor === 'rgb({red}, {green}, {blue})'"
+                )
+                bridge.publisher.publish(estimate(1, None))
+                says("stage: silence")
+                says("no tracker")  # after 3 s
+                assert bridge.end() == 0
+            says(missing)
+            with bridged("websocket", to, "--allow-origin", "null") as bridge:
+                feed(bridge)
+                says("stage: music")
+            assert not errors
+        finally:
+            browser.close()
 
 
 def test_the_example_for_node_prints_what_comes() -> None:
