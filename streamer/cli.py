@@ -42,6 +42,7 @@ _COMMANDS = {
     "dashboard": _Entry("streamer.commands.dashboard:dashboard", "Show what a publisher sends on a page.", "dashboard"),
     "replay": _Entry("streamer.commands.replay:replay", "Publish what was recorded, with the timing that it had."),
     "devices": _Entry("streamer.commands.devices:devices", "List the devices that can be listened to."),
+    "doctor": _Entry("streamer.commands.doctor:doctor", "Say what works on this machine, and what to do."),
     "serve": _Entry("streamer.commands.serve:serve", "Track several streams as a service, from a configuration."),
     "hub": _Entry("streamer.commands.hub:hub", "Bring many trackers, on many machines, to one endpoint."),
     "bridge": _Entry("streamer.commands.bridge:bridge", "Bring what a publisher says to lights and programs."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -59,8 +59,13 @@ class InputDevice:
     namesakes: int = 1
 
 
-def input_devices() -> list[InputDevice]:
+def input_devices(timeout: float = OPENING_TIMEOUT) -> list[InputDevice]:
     """List the devices that can be listened to now.
+
+    Parameters
+    ----------
+    timeout : float
+        Seconds that the sound system may take.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def input_devices() -> list[InputDevice]:
         If PortAudio is not installed, or the sound system does not answer.
     """
     with CaptureProcess({}) as process:
-        message = _await_answer(process, "the list of input devices")
+        message = await_answer(process, "the list of input devices", timeout)
     return [InputDevice(**device) for device in json.loads(message.content)]
 
 
@@ -93,7 +98,28 @@ def find_input_device(name: str | None = None) -> InputDevice:
     SourceError
         If there is no device at all, none of that name, or more than one.
     """
-    devices = input_devices()
+    return select_input_device(input_devices(), name)
+
+
+def select_input_device(devices: Sequence[InputDevice], name: str | None = None) -> InputDevice:
+    """Choose one of several devices.
+
+    Parameters
+    ----------
+    devices : sequence of InputDevice
+        From `input_devices`.
+    name : str, optional
+        Its name or a part of it that no other has, in any case; the system's default input if not given.
+
+    Returns
+    -------
+    InputDevice
+
+    Raises
+    ------
+    SourceError
+        If there is no device at all, none of that name, or more than one.
+    """
     if not devices:
         raise SourceError(
             "there is no input device; plug in a microphone or start the sound server, "
@@ -125,6 +151,8 @@ class Microphone:
     ----------
     device : InputDevice or str, optional
         From `find_input_device`, or what that takes; the system's default input if not given.
+    opening_timeout : float
+        Seconds that it may take to be opened.
 
     Raises
     ------
@@ -135,7 +163,7 @@ class Microphone:
     live = True
     zeros_hint = "only exact zeros come from the device: is it muted, or is the permission to use it missing?"
 
-    def __init__(self, device: InputDevice | str | None = None) -> None:
+    def __init__(self, device: InputDevice | str | None = None, opening_timeout: float = OPENING_TIMEOUT) -> None:
         device = device if isinstance(device, InputDevice) else find_input_device(device)
         self.device = device
         self.name = f'input device "{device.name}"'
@@ -150,7 +178,7 @@ class Microphone:
         self._replacing = threading.Lock()
         self._process = self._start(again=False)
         try:
-            self._source = _await_answer(self._process, self.name).content.decode() or None
+            self._source = await_answer(self._process, self.name, opening_timeout).content.decode() or None
         except BaseException:
             self._process.close()
             raise
@@ -232,8 +260,28 @@ class Microphone:
         return Block(samples, message.lost, message.captured, message.origin)
 
 
-def _await_answer(process: CaptureProcess, wanted: str) -> Message:
-    message = process.receive(OPENING_TIMEOUT)
+def await_answer(process: CaptureProcess, wanted: str, timeout: float) -> Message:
+    """Wait for a message that is neither a failure nor the end.
+
+    Parameters
+    ----------
+    process : CaptureProcess
+        Which has just been started.
+    wanted : str
+        What errors name.
+    timeout : float
+        Seconds.
+
+    Returns
+    -------
+    Message
+
+    Raises
+    ------
+    SourceError
+        If there is none.
+    """
+    message = process.receive(timeout)
     if message is None:
         raise SourceError(f"{wanted} cannot be had: the sound system does not answer; restart the sound server")
     if message.kind == ENDED:

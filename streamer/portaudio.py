@@ -17,6 +17,8 @@ import threading
 from types import ModuleType
 from typing import Any, NoReturn
 
+from streamer.sound_server import sources
+
 HEADER = struct.Struct("<BIQdd")
 """Kind of message, bytes that follow, and of `AUDIO`: samples per channel that were lost before it, UTC of its end,
 monotonic time of the stream's position 0."""
@@ -31,6 +33,9 @@ FAILED = 4
 """Text: the device cannot be opened, and the program ends; empty if PortAudio is not installed."""
 DEVICES = 5
 """JSON: the input devices."""
+OVERVIEW = 6
+"""JSON: ``portaudio``, its version; ``devices``, the input devices; ``sources``, what `streamer.sound_server.sources`
+gives."""
 ENDING_TIMEOUT = 5.0
 """Seconds that initialising PortAudio may take when the program is to end. To break it off may leave a lock of JACK's
 library taken (Debian's ALSA plug-ins try JACK), and all programs of this user that use PortAudio would wait for it."""
@@ -110,8 +115,8 @@ def main(request: dict[str, Any]) -> NoReturn:
     Parameters
     ----------
     request : dict
-        Empty to list the devices; what `streamer.recorder.Capture` takes to capture one, and ``again``: whether it was
-        open before, so that it is waited for.
+        Empty to list the devices; ``{"overview": true}`` for an `OVERVIEW`; what `streamer.recorder.Capture` takes to
+        capture one, and ``again``: whether it was open before, so that it is waited for.
     """
     # Ctrl-C and the like are for the process that started this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -137,6 +142,14 @@ def _serve(request: dict[str, Any], outlet: Outlet) -> None:
         return
     if not request:
         outlet.send(DEVICES, json.dumps(list_devices(sounddevice)).encode())
+        return
+    if "overview" in request:
+        overview = {
+            "portaudio": sounddevice.get_portaudio_version()[1],
+            "devices": list_devices(sounddevice),
+            "sources": sources(),
+        }
+        outlet.send(OVERVIEW, json.dumps(overview).encode())
         return
     from streamer.recorder import Capture, DeviceError
 

@@ -78,3 +78,36 @@ class SoundServer:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+
+def sources() -> list[dict[str, Any]]:
+    """List what the sound server can record from.
+
+    Returns
+    -------
+    list of dict
+        ``name``; ``description``, for people; ``monitor``, whether it is what an output plays; ``muted``; ``default``.
+        Empty without a server.
+    """
+    try:
+        import pulsectl
+    except (ImportError, OSError):
+        return []
+    connection = pulsectl.Pulse("moodring", connect=False)
+    try:
+        connection.connect(timeout=CONNECTING_TIMEOUT)
+        default = connection.server_info().default_source_name
+        return [
+            {
+                "name": source.name,
+                "description": source.description,
+                "monitor": source.proplist.get("device.class") == "monitor",
+                "muted": bool(source.mute),
+                "default": source.name == default,
+            }
+            for source in connection.source_list()
+        ]
+    except (pulsectl.PulseError, pulsectl.PulseDisconnected):
+        return []
+    finally:
+        connection.close()

@@ -9,6 +9,7 @@ import click
 
 from model.errors import MoodringError
 from streamer.commands.options import client_key_options
+from streamer.dashboard import DEFAULT_PORT
 from streamer.messages import DEFAULT_ENDPOINT
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     "--port",
     metavar="PORT",
     type=click.IntRange(0, 65535),
-    default=8765,
+    default=DEFAULT_PORT,
     show_default=True,
     help="0 for a free one.",
 )
