@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from model.errors import MoodringError
 from streamer.interruption import Interrupted, lift_limits, signals_raised, terminal_is_gone
@@ -68,8 +69,15 @@ class _LazyGroup(click.Group):
         try:
             command: click.Command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
+            if ctx.resilient_parsing:  # of a line that is being completed
+                return None
             raise _missing_package(error, cmd_name) from error
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete subcommands without loading any of them."""
+        commands = [CompletionItem(name, help=e.help) for name, e in _COMMANDS.items() if name.startswith(incomplete)]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> None:
         try:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from model.errors import MoodringError
-from streamer.commands.options import client_key_options, stream_name
-from streamer.messages import DEFAULT_ENDPOINT
+from streamer.commands.completion import complete_streams
+from streamer.commands.options import client_key_options, endpoint_argument, stream_name
 
 if TYPE_CHECKING:
     from streamer.bridges.destinations import Kind
@@ -40,7 +40,7 @@ def _bridge_options(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         decorators: list[Callable[..., Any]] = [
-            click.argument("endpoint", default=DEFAULT_ENDPOINT),
+            endpoint_argument,
             click.option("--to", metavar=metavar, default=to, show_default=to is not None, help=help_text),
             click.option(
                 "--map",
@@ -56,7 +56,11 @@ def _bridge_options(
                 help="Only say what a mapping does, or everything that is wrong with it.",
             ),
             click.option(
-                "--stream", metavar="NAME", callback=stream_name, help="Which stream, instead of the mapping's."
+                "--stream",
+                metavar="NAME",
+                callback=stream_name,
+                shell_complete=complete_streams,
+                help="Which stream, instead of the mapping's.",
             ),
             client_key_options,
         ]

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from model.errors import MoodringError
-from streamer.commands.options import client_key_options
+from streamer.commands.options import client_key_options, endpoint_argument
 from streamer.dashboard import DEFAULT_PORT
-from streamer.messages import DEFAULT_ENDPOINT
 
 if TYPE_CHECKING:
     from streamer.keys import ClientKeys
 
 
 @click.command()
-@click.argument("endpoint", default=DEFAULT_ENDPOINT)
+@endpoint_argument
 @click.option(
     "--host",
     metavar="ADDRESS",

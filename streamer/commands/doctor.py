@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamer.commands.completion import complete_devices
 from streamer.commands.options import model_option
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ _MARK_WIDTH = 8
 
 
 @click.command()
-@click.option("--device", metavar="NAME", help="Listen to this device only, and fail if it does not work.")
+@click.option(
+    "--device",
+    metavar="NAME",
+    shell_complete=complete_devices,
+    help="Listen to this device only, and fail if it does not work.",
+)
 @click.option("--json", is_flag=True, help="Print one JSON object instead.")
 @model_option
 def doctor(device: str | None, json: bool, model: ModelChoice) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from streamer.commands.completion import complete_devices
 from streamer.commands.options import LiveOptions, live_options
 
 
@@ -11,6 +12,7 @@ from streamer.commands.options import LiveOptions, live_options
 @click.option(
     "--device",
     metavar="NAME",
+    shell_complete=complete_devices,
     help="The input device's name, or a part of it that no other has.  [default: the system's default input]",
 )
 @live_options

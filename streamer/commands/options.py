@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from model.loading import RUNTIMES, ModelChoice, Runtime
+from streamer.commands.completion import complete_endpoints
 from streamer.messages import DEFAULT_ENDPOINT, MessageError, validate_stream_name
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ def stream_name(ctx: click.Context, parameter: click.Parameter, value: str | Non
         return None if value is None else validate_stream_name(value)
     except MessageError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def endpoint_argument(command: _F) -> _F:
+    """Add the argument ``endpoint`` to a command that subscribes."""
+    return click.argument("endpoint", default=DEFAULT_ENDPOINT, shell_complete=complete_endpoints)(command)
 
 
 def model_option(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streamer.commands.options import client_key_options, stream_name
-from streamer.messages import DEFAULT_ENDPOINT
+from streamer.commands.completion import complete_streams
+from streamer.commands.options import client_key_options, endpoint_argument, stream_name
 
 if TYPE_CHECKING:
     from streamer.keys import ClientKeys
 
 
 @click.command()
-@click.argument("endpoint", default=DEFAULT_ENDPOINT)
-@click.option("--stream", metavar="NAME", callback=stream_name, help="Only this stream.  [default: all]")
+@endpoint_argument
+@click.option(
+    "--stream",
+    metavar="NAME",
+    callback=stream_name,
+    shell_complete=complete_streams,
+    help="Only this stream.  [default: all]",
+)
 @click.option("--json", is_flag=True, help="Print one JSON object per estimate instead of the live view.")
 @click.option("--until-ended", is_flag=True, help="Stop when every stream heard of has ended.")
 @client_key_options

@@ -13,10 +13,12 @@ from streamer.source import SourceError
 
 LISTENING = 1.0
 """Seconds of audio that a level is of."""
+SETTLING = 0.25
+"""Seconds of audio before that, in which an input that has just been opened may click, and resamplers ring."""
 OPENING_TIMEOUT = 8.0
 """Seconds that a device may take to be opened."""
 FIRST_AUDIO_TIMEOUT = 3.0
-"""Seconds beyond `LISTENING` in which an open device has to deliver that much."""
+"""Seconds beyond that in which an open device has to deliver that much."""
 _METER_RANGE = (-72.0, 0.0)
 """dBFS from one end of the bar to the other; a little more than what is taken for music."""
 _METER_LENGTH = 24
@@ -88,8 +90,9 @@ def listen_to(device: InputDevice) -> Level:
     """
     blocks: list[FloatArray] = []
     with Microphone(device, OPENING_TIMEOUT) as microphone:
-        wanted = round(LISTENING * microphone.sample_rate)
-        deadline = time.monotonic() + LISTENING + FIRST_AUDIO_TIMEOUT
+        settled = round(SETTLING * microphone.sample_rate)
+        wanted = settled + round(LISTENING * microphone.sample_rate)
+        deadline = time.monotonic() + SETTLING + LISTENING + FIRST_AUDIO_TIMEOUT
         trouble = ""
         for block in microphone.blocks():
             blocks.append(block.samples)
@@ -97,7 +100,7 @@ def listen_to(device: InputDevice) -> Level:
             trouble = block.trouble or trouble
             if wanted <= 0 or time.monotonic() > deadline:
                 break
-    samples = np.concatenate(blocks)
+    samples = np.concatenate(blocks)[settled:]
     if not len(samples):
         raise SourceError(trouble or f"{microphone.name} is open, but delivers no audio")
     return level_of(samples)

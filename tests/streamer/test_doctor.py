@@ -93,7 +93,7 @@ def test_each_device_is_listened_to_and_what_is_muted_is_named(sound_card: Sound
     assert model["budget"] == 0.5
     assert {"moodring", "soundfile", "onnxruntime", "messages", "port 5588", "port 8765"} <= set(findings)
 
-    assert "  ok       stage (ALSA): [################|-------] rms -23 dBFS, peak -20 dBFS\n" in shown
+    assert "  ok       stage (ALSA): [################|-------] rms -23 dBFS, peak -20 dBFS\n" in shown, shown
     assert "desk (ALSA)" not in shown
     assert "moodring can track music here" in shown
 
