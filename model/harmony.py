@@ -19,6 +19,7 @@ _MINOR_PROFILE = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.
 _PITCH_CLASSES = 12
 _DFT_MAGNITUDES = 6
 _TINY = 1e-6
+_LOG_MAGNITUDE = math.log(10) / 20
 
 
 class Harmony(nn.Module):
@@ -38,6 +39,7 @@ class Harmony(nn.Module):
             self._register_tables()
 
     def _register_tables(self) -> None:
+        classes = torch.arange(_PITCH_CLASSES)
         keys = torch.stack(
             [
                 torch.roll(_standardised(torch.tensor(profile)), tonic)
@@ -45,21 +47,28 @@ class Harmony(nn.Module):
                 for tonic in range(_PITCH_CLASSES)
             ]
         )
-        turns = (torch.arange(_PITCH_CLASSES)[:, None] + torch.arange(_PITCH_CLASSES)) % _PITCH_CLASSES
-        angles = (
-            2
-            * math.pi
-            / _PITCH_CLASSES
-            * torch.outer(torch.arange(_PITCH_CLASSES), torch.arange(1, _DFT_MAGNITUDES + 1))
-        )
-        self.register_buffer("_keys", keys, persistent=False)
-        self.register_buffer("_turns", turns, persistent=False)
-        self.register_buffer("_cosines", torch.cos(angles), persistent=False)
-        self.register_buffer("_sines", torch.sin(angles), persistent=False)
+        turns = (classes[:, None] + classes) % _PITCH_CLASSES
+        angles = 2 * math.pi / _PITCH_CLASSES * torch.outer(classes, torch.arange(1, _DFT_MAGNITUDES + 1))
+        unit, ones = torch.eye(_PITCH_CLASSES), torch.ones(_PITCH_CLASSES, 1)
+        tables = {
+            "sums": torch.kron(torch.eye(3), ones @ ones.T),
+            "keys": keys.T / _PITCH_CLASSES,
+            # of each key, major or minor
+            "turns": torch.cat([turns, turns + _PITCH_CLASSES], dim=1).repeat(2, 1),
+            "entropies": torch.kron(torch.eye(2), -ones / math.log(_PITCH_CLASSES)),
+            "waves": torch.kron(torch.eye(2), torch.cat([torch.cos(angles), torch.sin(angles)], dim=1)),
+            "wave_sums": torch.kron(torch.eye(2), torch.eye(_DFT_MAGNITUDES).repeat(2, 1)),
+            "steps": torch.cat([unit, -unit]),
+        }
+        for name, table in tables.items():
+            self.register_buffer(f"_{name}", table, persistent=False)
+        self._sums: Tensor
         self._keys: Tensor
         self._turns: Tensor
-        self._cosines: Tensor
-        self._sines: Tensor
+        self._entropies: Tensor
+        self._waves: Tensor
+        self._wave_sums: Tensor
+        self._steps: Tensor
 
     def forward(self, logchroma: Tensor) -> Tensor:
         """Compute the harmony columns.
@@ -73,45 +82,60 @@ class Harmony(nn.Module):
         -------
         Tensor, shape (batch, window, column_count)
         """
+        return self.columns_of(self.profiles(logchroma))
+
+    def profiles(self, logchroma: Tensor) -> Tensor:
+        """Return what a window's frames are made of: the magnitudes so far, their own, and those of the frame before.
+
+        Parameters
+        ----------
+        logchroma : Tensor, shape (batch, window, 12)
+            As for `forward`.
+
+        Returns
+        -------
+        Tensor, shape (batch, window, 36)
+        """
         # magnitudes, not energies: the loudest partials would otherwise hide the chord's other notes
-        magnitudes = torch.pow(10.0, (logchroma - logchroma.amax(dim=(1, 2), keepdim=True)) / 20)
-        frame = _as_shares(magnitudes)
-        so_far = _as_shares(torch.cumsum(magnitudes, dim=1))
+        magnitudes = torch.exp((logchroma - logchroma.amax(dim=(1, 2), keepdim=True)) * _LOG_MAGNITUDE)
+        before = torch.cat([magnitudes[:, :1], magnitudes[:, :-1]], dim=1)
+        return torch.cat([torch.cumsum(magnitudes, dim=1), magnitudes, before], dim=-1)
 
-        fits = _standardised(so_far) @ self._keys.T / _PITCH_CLASSES
-        best_major = fits[..., :_PITCH_CLASSES].amax(dim=-1)
-        best_minor = fits[..., _PITCH_CLASSES:].amax(dim=-1)
-        tonic = fits.argmax(dim=-1) % _PITCH_CLASSES
-        turn = self._turns[tonic]
+    def columns_of(self, profiles: Tensor) -> Tensor:
+        """Compute the harmony columns of frames, each by itself.
 
-        before = torch.cat([frame[:, :1], frame[:, :-1]], dim=1)
-        change = (frame - before).abs().sum(dim=-1)
+        Parameters
+        ----------
+        profiles : Tensor, shape (batch, frames, 36)
+            From `profiles`; of one window or of several.
+
+        Returns
+        -------
+        Tensor, shape (batch, frames, column_count)
+        """
+        # products with tables of zeros and ones instead of a call for each part: there are too few numbers for more
+        shares = profiles / (profiles @ self._sums + _TINY)
+        both = shares[..., : 2 * _PITCH_CLASSES]
+
+        fits = _standardised(shares[..., :_PITCH_CLASSES]) @ self._keys
+        best_major = fits[..., :_PITCH_CLASSES].amax(dim=-1, keepdim=True)
+        best_minor = fits[..., _PITCH_CLASSES:].amax(dim=-1, keepdim=True)
+        waves = both @ self._waves
+        change = (shares[..., _PITCH_CLASSES:] @ self._steps).abs().sum(dim=-1, keepdim=True)
         return torch.cat(
             [
-                torch.stack([best_major, best_minor, best_major - best_minor], dim=-1),
-                torch.gather(so_far, -1, turn),
-                torch.gather(frame, -1, turn),
-                torch.stack([_entropy(so_far), _entropy(frame)], dim=-1),
-                self._dft_magnitudes(so_far),
-                self._dft_magnitudes(frame),
-                change[..., None],
+                best_major,
+                best_minor,
+                best_major - best_minor,
+                torch.gather(both, -1, self._turns[fits.argmax(dim=-1)]),
+                (both * torch.log(both + _TINY)) @ self._entropies,
+                torch.sqrt((waves * waves) @ self._wave_sums + _TINY**2),
+                change,
             ],
             dim=-1,
         )
 
-    def _dft_magnitudes(self, shares: Tensor) -> Tensor:
-        real, imaginary = shares @ self._cosines, shares @ self._sines
-        return torch.sqrt(real**2 + imaginary**2 + _TINY**2)
-
-
-def _as_shares(magnitudes: Tensor) -> Tensor:
-    return magnitudes / (magnitudes.sum(dim=-1, keepdim=True) + _TINY)
-
 
 def _standardised(profile: Tensor) -> Tensor:
     centred = profile - profile.mean(dim=-1, keepdim=True)
-    return centred / (centred.pow(2).mean(dim=-1, keepdim=True).sqrt() + _TINY)
-
-
-def _entropy(shares: Tensor) -> Tensor:
-    return -(shares * torch.log(shares + _TINY)).sum(dim=-1) / math.log(_PITCH_CLASSES)
+    return centred / ((centred * centred).mean(dim=-1, keepdim=True).sqrt() + _TINY)

@@ -73,6 +73,19 @@ class EmotionNetwork(nn.Module):
         -------
         Tensor, shape (batch, frames, columns)
         """
+        return torch.cat([*self.spectra(features), self._remembered_inputs(features)], dim=-1)
+
+    def spectra(self, features: Tensor) -> list[Tensor]:
+        """Return those of the inputs that are of mel bands, in their order; each as `inputs` has it.
+
+        Parameters
+        ----------
+        features : Tensor, shape (batch, frames, feature_count + ear_columns)
+
+        Returns
+        -------
+        list of Tensor, each of shape (batch, frames, mel_bands)
+        """
         p = self.network_parameters
         where = self.feature_parameters.columns
         groups = []
@@ -86,7 +99,7 @@ class EmotionNetwork(nn.Module):
                 groups.append(logmel)
             elif name == "logmel_std":
                 groups.append(features[..., where[name]])
-        return torch.cat([*groups, self._remembered_inputs(features)], dim=-1)
+        return groups
 
     def set_standardisation(self, histories: list[Tensor]) -> None:
         """Take mean and standard deviation of the inputs, and of their statistics, from training features.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -17,11 +20,11 @@ from model.ear import COLUMNS, MEL_BANDS
 from model.ears import DistilledListener
 from model.errors import CheckpointError
 from model.metadata import METADATA_KEY, replace_file
-from model.network import EmotionNetwork
 from model.onnx_file import IR_VERSION, OPERATOR_SET
 from model.onnx_model import (
     CHROMA_FILTERBANK,
     EAR_FILTERBANK,
+    EARLIER,
     ESTIMATES,
     HEARD,
     HISTORY,
@@ -29,30 +32,20 @@ from model.onnx_model import (
     SPECTROGRAMS,
     STDS,
     WINDOW,
-    input_names,
 )
+from model.onnx_network import ArrangedNetwork
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 _AXES = {
     SPECTROGRAMS: {0: "frames"},
     HEARD: {0: "frames"},
     HISTORY: {0: "streams", 1: "frames"},
     WINDOW: {0: "streams", 1: "heard"},
-    ESTIMATES: {0: "streams", 1: "heard"},
+    ESTIMATES: {0: "streams", 1: "newest"},
+    EARLIER: {0: "streams", 1: "heard"},
     STDS: {0: "streams"},
 }
-
-
-class _Estimates(nn.Module):
-    """The network up to its members' mean, from which an estimate is read out."""
-
-    def __init__(self, network: EmotionNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, window: Tensor, history: Tensor | None = None) -> tuple[Tensor, ...]:
-        statistics = None if history is None else self.network.statistics(history)
-        estimates = self.network.members_of(window, statistics).mean(dim=2)
-        return (estimates,) if self.network.spread is None else (estimates, self.network.spread(statistics))
 
 
 def export_onnx(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -78,12 +71,14 @@ def _exported(checkpoint: Checkpoint) -> onnx.ModelProto:
     columns = checkpoint.frontend.parameters.feature_count + parameters.ear_columns
     # sizes that no other axis has, so that none is taken for another
     history = torch.randn(2, 7, columns, generator=torch.Generator().manual_seed(0))
-    examples = {WINDOW: history[:, -5:], HISTORY: history}
-    names = sorted(input_names(parameters), key=[WINDOW, HISTORY].index)
-    outputs = [ESTIMATES, STDS] if parameters.spread_units else [ESTIMATES]
-    graphs = [
-        _graph(_Estimates(checkpoint.network), tuple(examples[name] for name in names), names, outputs, "network.")
-    ]
+    inputs, outputs = {HISTORY: history}, [ESTIMATES]
+    if parameters.spread_units:
+        outputs.append(STDS)
+    if parameters.summary_units is not None:
+        inputs[WINDOW] = history[:, -5:]
+        outputs.append(EARLIER)
+    with _evaluated(checkpoint.network) as network:
+        graphs = [_graph(ArrangedNetwork(network), inputs, outputs, "network.")]
     banks = {
         MEL_FILTERBANK: checkpoint.frontend.mel_filterbank,
         CHROMA_FILTERBANK: checkpoint.frontend.chroma_filterbank,
@@ -95,8 +90,8 @@ def _exported(checkpoint: Checkpoint) -> onnx.ModelProto:
                 "it runs in torch only"
             )
         banks[EAR_FILTERBANK] = checkpoint.ear.frontend.mel_filterbank
-        spectrograms = torch.zeros(3, COLUMNS, MEL_BANDS)
-        graphs.append(_graph(checkpoint.ear.network, (spectrograms,), [SPECTROGRAMS], [HEARD], "ear."))
+        with _evaluated(checkpoint.ear.network) as ear:
+            graphs.append(_graph(ear, {SPECTROGRAMS: torch.zeros(3, COLUMNS, MEL_BANDS)}, [HEARD], "ear."))
     whole = helper.make_graph(
         [node for graph in graphs for node in graph.node],
         "moodring",
@@ -113,32 +108,50 @@ def _exported(checkpoint: Checkpoint) -> onnx.ModelProto:
     return model
 
 
-def _graph(
-    module: nn.Module, examples: tuple[Tensor, ...], inputs: list[str], outputs: list[str], prefix: str
-) -> onnx.GraphProto:
-    content = io.BytesIO()
+@contextmanager
+def _evaluated(module: _Module) -> Iterator[_Module]:
     modes = {part: part.training for part in module.modules()}
+    try:
+        yield module.eval()
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def _graph(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], prefix: str) -> onnx.GraphProto:
+    content = io.BytesIO()
     with warnings.catch_warnings():
         # that it is the older of two exporters, and that shapes that are looked at are those of the example
         warnings.simplefilter("ignore")
-        try:
-            torch.onnx.export(
-                module.eval(),
-                examples,
-                content,  # type: ignore[arg-type]  # the older exporter takes an open file
-                input_names=inputs,
-                output_names=outputs,
-                dynamic_axes={name: _AXES[name] for name in (*inputs, *outputs)},
-                opset_version=OPERATOR_SET,
-                dynamo=False,
-            )
-        finally:
-            for part, mode in modes.items():
-                part.training = mode
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            content,  # type: ignore[arg-type]  # the older exporter takes an open file
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_axes={name: _AXES[name] for name in (*inputs, *outputs)},
+            opset_version=OPERATOR_SET,
+            dynamo=False,
+        )
     graph = onnx.load_from_string(content.getvalue()).graph
+    for node in graph.node:
+        if node.op_type == "GRU":
+            del node.input[5:]  # zeros to begin with, as without it
+    _leave_out_unused(graph)
     prefixed: onnx.GraphProto = onnx.compose.add_prefix_graph(graph, prefix, rename_inputs=False, rename_outputs=False)
     del prefixed.value_info[:]
     for node in prefixed.node:
         node.ClearField("doc_string")
         node.ClearField("metadata_props")
     return prefixed
+
+
+def _leave_out_unused(graph: onnx.GraphProto) -> None:
+    used = {output.name for output in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if used & set(node.output):
+            kept.append(node)
+            used |= set(node.input)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))

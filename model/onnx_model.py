@@ -1,15 +1,17 @@
 """A model as one ONNX file, computed by ONNX Runtime: what `model.onnx_export` makes of a checkpoint.
 
 The file has one graph with two halves. The ear's turns ``spectrograms`` (frames, columns, bands) into ``heard``
-(frames, numbers). The network's turns ``history``, feature rows up to `NetworkParameters.history`, and ``window``,
-those of them that the CRNN hears, into ``estimates`` (streams, window, 2) and ``stds`` (streams, 2). The filterbanks
-are tensors beside them, and what a checkpoint's metadata say is the property ``moodring``.
+(frames, numbers). The network's turns ``history``, feature rows up to `NetworkParameters.history`, into ``estimates``
+of the newest frames (streams, window, 2) and ``stds`` (streams, 2). With a summary, it turns ``history`` and a
+``window`` of earlier rows into ``earlier`` estimates (streams, window, 2). The filterbanks are tensors beside them,
+and what a checkpoint's metadata say is the property ``moodring``.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,7 +35,7 @@ from model.regular_file import FileError, open_regular, size_of
 
 SPECTROGRAMS, HEARD = "spectrograms", "heard"
 HISTORY, WINDOW = "history", "window"
-ESTIMATES, STDS = "estimates", "stds"
+ESTIMATES, STDS, EARLIER = "estimates", "stds", "earlier"
 MEL_FILTERBANK, CHROMA_FILTERBANK = "frontend.mel_filterbank", "frontend.chroma_filterbank"
 EAR_FILTERBANK = "ear.mel_filterbank"
 KIND = "distilled"
@@ -117,10 +119,13 @@ class OnnxModel(Estimator):
             self.ear = OnnxEar(EarFrontend(_bank(file, EAR_FILTERBANK)), parameters.ear_columns, part)
         check_ear_fits(features, parameters, None if self.ear is None else self.ear.shape.outputs)
         columns = features.feature_count + parameters.ear_columns
-        self._outputs = [ESTIMATES, STDS] if parameters.spread_units else [ESTIMATES]
-        self._inputs = input_names(parameters)
-        axes = {HISTORY: ("streams", "frames", columns), WINDOW: ("streams", "heard", columns)}
-        self._session = Session(file.part({name: axes[name] for name in self._inputs}, self._outputs))
+        stds = [STDS] if parameters.spread_units else []
+        history: dict[str, tuple[int | str, ...]] = {HISTORY: ("streams", "frames", columns)}
+        self._newest = _Part(file.part(history, [ESTIMATES, *stds]), [ESTIMATES, *stds])
+        self._earlier: _Part | None = None
+        if parameters.summary_units is not None:
+            window = {WINDOW: ("streams", "heard", columns)}
+            self._earlier = _Part(file.part(history | window, [EARLIER, *stds]), [EARLIER, *stds])
         self._try(columns)
 
     @property
@@ -142,22 +147,34 @@ class OnnxModel(Estimator):
     def _estimate(self, windows: FloatArray, lag: int, longest: float = 0.0) -> tuple[FloatArray, FloatArray | None]:
         streams, frames = windows.shape[:2]
         unheard, described = readout(frames, self.window, lag)
-        heard = windows[:, max(0, frames - unheard - self.window) : frames - unheard]
-        rows = {HISTORY: windows, WINDOW: heard}
-        estimates, *stds = self._session.run(self._outputs, {name: rows[name] for name in self._inputs}, longest)
-        check_shape(ESTIMATES, estimates, (streams, heard.shape[1], 2))
+        inputs, part = {HISTORY: windows}, self._newest
+        if unheard:
+            heard = windows[:, max(0, frames - unheard - self.window) : frames - unheard]
+            if self._earlier is None:
+                inputs = {HISTORY: heard}
+            else:
+                inputs, part = {HISTORY: windows, WINDOW: heard}, self._earlier
+        estimates, *stds = part.session.run(part.outputs, inputs, longest)
+        check_shape(part.outputs[0], estimates, (streams, min(self.window, frames - unheard), 2))
         values: FloatArray = estimates[:, described].mean(axis=1)
         return values, check_shape(STDS, stds[0], (streams, 2)) if stds else None
 
     def _try(self, columns: int) -> None:
-        self._estimate(np.zeros((1, self.history, columns), dtype=np.float32), 0, LONGEST_TRIAL)
         if self.ear is not None:
             self.ear.convolved(np.zeros((1, 1, COLUMNS, MEL_BANDS), dtype=np.float32))
+        self._estimate(np.zeros((1, self.history, columns), dtype=np.float32), 0, LONGEST_TRIAL)
 
 
-def input_names(parameters: NetworkParameters) -> list[str]:
-    """Return what a network's graph takes: without a summary, nothing beyond the window is looked at."""
-    return [WINDOW] if parameters.summary_units is None else [HISTORY, WINDOW]
+class _Part:
+    """What of a graph gives some outputs; made ready when it is needed first."""
+
+    def __init__(self, model: bytes, outputs: list[str]) -> None:
+        self.outputs = outputs
+        self._model = model
+
+    @cached_property
+    def session(self) -> Session:
+        return Session(self._model)
 
 
 def load_onnx_model(path: Path) -> OnnxModel:

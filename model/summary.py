@@ -13,8 +13,8 @@ from model.crnn import MemberLinear
 
 _INPUT_DROPOUT = 0.5
 _HIDDEN_DROPOUT = 0.5
-_SMALLEST_VARIANCE = 1e-4
-_LARGEST_DEVIATION = 4.0
+SMALLEST_VARIANCE = 1e-4
+LARGEST_DEVIATION = 4.0
 """Statistics are cut off this many standard deviations from their mean: music that is unlike any in training must not
 drive the estimate further than music did."""
 SMALLEST_STD, LARGEST_STD = 0.02, 1.0
@@ -44,7 +44,7 @@ def statistics_of(inputs: Tensor, deviations: int | None = None, heard: Tensor |
         mean = (inputs * shares).sum(dim=1)
         variance = ((inputs - mean.unsqueeze(1))[..., :deviations].square() * shares).sum(dim=1)
     # the root of zero has no gradient
-    return torch.cat([mean, torch.sqrt(variance + _SMALLEST_VARIANCE)], dim=-1)
+    return torch.cat([mean, torch.sqrt(variance + SMALLEST_VARIANCE)], dim=-1)
 
 
 class Standardisation(nn.Module):
@@ -99,7 +99,7 @@ class SummaryPath(nn.Module):
 
     def forward(self, statistics: Tensor) -> Tensor:
         """Map standardised statistics, shape (batch, statistics), to scores, shape (batch, 1, members, 2)."""
-        seen = statistics.clamp(-_LARGEST_DEVIATION, _LARGEST_DEVIATION)[:, None, None]
+        seen = statistics.clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION)[:, None, None]
         seen = self.drop_inputs(seen.expand(-1, 1, self.members, -1))
         scores: Tensor = self.linear(seen)
         if self.hidden is not None and self.output is not None:
@@ -135,6 +135,9 @@ class SpreadPath(nn.Module):
 
     def forward(self, statistics: Tensor) -> Tensor:
         """Map standardised statistics, shape (batch, statistics), to standard deviations, shape (batch, 2)."""
-        seen = self.drop_inputs(statistics.clamp(-_LARGEST_DEVIATION, _LARGEST_DEVIATION))
-        log_std: Tensor = self.output(torch.relu(self.hidden(seen)))
-        return (torch.exp(log_std.clamp(-6, 2) * self.exponent) * self.scale).clamp(SMALLEST_STD, LARGEST_STD)
+        seen = self.drop_inputs(statistics.clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION))
+        return self.stds_of(self.output(torch.relu(self.hidden(seen))))
+
+    def stds_of(self, log_stds: Tensor) -> Tensor:
+        """Turn what the layers give into standard deviations within their bounds, shape (batch, 2)."""
+        return (torch.exp(log_stds.clamp(-6, 2) * self.exponent) * self.scale).clamp(SMALLEST_STD, LARGEST_STD)
