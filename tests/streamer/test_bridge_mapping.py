@@ -313,9 +313,10 @@ def test_every_bridge_has_a_mapping_of_its_own_that_can_be_explained(kind: objec
         assert output.name in told
 
 
-def test_the_documented_mapping_and_palette_are_valid() -> None:
+def test_the_documented_mappings_and_palette_are_valid() -> None:
     pages = (REPOSITORY / "streamer" / "BRIDGES.md").read_text(encoding="utf-8")
-    example, palette = re.findall(r"```toml\n(.*?)```", pages, re.DOTALL)
+    example, palette, midi = re.findall(r"```toml\n(.*?)```", pages, re.DOTALL)
+    assert [output.name for output in parsed(midi, "midi").outputs] == ["filter", "drop", "scene"]
     mapping = parsed(example + palette.replace("house", "house2"))
     assert [output.name for output in mapping.outputs] == ["wash", "pan", "strobe", "gate"]
     assert set(mapping.scenes) == {"silent", "dead", "end"}
