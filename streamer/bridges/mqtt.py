@@ -123,6 +123,7 @@ class MQTTSender:
         if not self._answered.is_set():
             self._refusal = "it hangs up; does it want TLS (--tls), or a certificate of the bridge's own (--tls-cert)?"
             self._answered.set()
+        if self._refusal is not None:  # the constructor says it
             return
         self._log.warning("gone", f"the MQTT broker at {self._to} has gone; waiting for it")
 
