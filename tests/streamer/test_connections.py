@@ -382,7 +382,7 @@ def test_who_never_reads_is_gone_when_it_holds_too_much(monkeypatch: pytest.Monk
         stuck.sendall(subscription(b""))
         alone.publish(_estimate(0))
         assert next(good).sequence == 0
-        assert alone.statistics().connections == 2
+        _until(lambda: alone.statistics().connections == 2)
         for first in range(1, 2000, 100):
             for sequence in range(first, first + 100):
                 alone.publish(_estimate(sequence))
@@ -441,7 +441,7 @@ with Subscriber(sys.argv[1], timeout=30) as subscriber:
         )
         assert reader.stdout is not None
         assert reader.stdout.readline() == "ready\n"
-        assert alone.statistics().connections == 1
+        _until(lambda: alone.statistics().connections == 1)
         pull()
         _until(lambda: alone.statistics().connections == 0)
         reader.communicate("\n", timeout=20)
