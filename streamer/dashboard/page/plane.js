@@ -4,6 +4,7 @@ import { colours, font, stretches } from "./drawing.js";
 import { AROUSAL, AROUSAL_STD, T, TRACE_SECONDS, VALENCE, VALENCE_STD } from "./session.js";
 
 const MOST_NAMED = 6; // other streams whose names are written: more of them would cover each other
+const NAME_GAP = 9; // px from a stream's place to its name
 
 export function drawPlane(context, size, { point, trace, end, others, circle }) {
   const colour = colours();
@@ -24,8 +25,7 @@ export function drawPlane(context, size, { point, trace, end, others, circle }) 
     disc(context, x(other.point[VALENCE]), y(other.point[AROUSAL]), 5);
     context.stroke();
     if (others.length > MOST_NAMED) continue;
-    const right = other.point[VALENCE] < 0.6;
-    label(context, other.name, x(other.point[VALENCE]) + (right ? 9 : -9), y(other.point[AROUSAL]), right ? "left" : "right", colour.text, colour, small);
+    label(context, other.name, x(other.point[VALENCE]), y(other.point[AROUSAL]), size, colour, small);
   }
   if (point && point[VALENCE] !== null) drawPoint(context, x, y, half, point, size, colour);
   context.restore();
@@ -118,14 +118,17 @@ function disc(context, x, y, radius) {
   context.arc(x, y, radius, 0, 2 * Math.PI);
 }
 
-function label(context, text, x, y, align, fill, colour, size) {
-  context.font = font(size, 600);
-  context.textAlign = align;
+// beside a disc, on the side where the text ends inside the plane
+function label(context, text, x, y, size, colour, small) {
+  const short = text.length > 16 ? `${text.slice(0, 15)}…` : text;
+  context.font = font(small, 600);
+  const right = x + NAME_GAP + context.measureText(short).width < size || x < size / 2;
+  const left = x + (right ? NAME_GAP : -NAME_GAP);
+  context.textAlign = right ? "left" : "right";
   context.textBaseline = "middle";
   context.lineWidth = 4;
   context.strokeStyle = colour.card;
-  const short = text.length > 16 ? `${text.slice(0, 15)}…` : text;
-  context.strokeText(short, x, y);
-  context.fillStyle = fill;
-  context.fillText(short, x, y);
+  context.strokeText(short, left, y);
+  context.fillStyle = colour.text;
+  context.fillText(short, left, y);
 }
