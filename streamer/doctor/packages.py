@@ -75,7 +75,7 @@ def look_at_extras() -> Iterator[Finding]:
     for extra in lack:
         command = install_command(extra)
         # the command is the same but for the name: once is enough for people
-        remedy = command if extra == lack[-1] else ""
+        remedy = f"add what you need by its name, such as: {command}" if extra == lack[-1] else ""
         yield Finding(extra, "note", f"not installed; it is for {EXTRAS[extra]}", remedy, {"install": command})
 
 

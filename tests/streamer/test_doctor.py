@@ -234,7 +234,9 @@ def test_extras_that_are_missing_come_with_the_command_that_adds_them(
     found = list(look_at_extras())
     assert [(one.subject, one.verdict) for one in found] == [("installed", "ok"), ("midi", "note"), ("lsl", "note")]
     assert found[0].details == {"extras": ["osc"]}
-    assert found[2].remedy == install_command("lsl") == f'"{sys.executable}" -m pip install "moodring[lsl]"'
+    assert found[1].remedy == ""
+    assert found[1].details == {"install": f'"{sys.executable}" -m pip install "moodring[midi]"'}
+    assert found[2].remedy == f"add what you need by its name, such as: {install_command('lsl')}"
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "moodring"))
     (tmp_path / "moodring").mkdir()
     (tmp_path / "moodring" / "uv-receipt.toml").touch()
