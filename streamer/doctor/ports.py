@@ -92,8 +92,9 @@ def _publisher(endpoint: str, port: int) -> Finding:
     return Finding(
         subject,
         "warning",
-        f"taken by a program that publishes no moods{f' ({trouble})' if trouble else ''}",
-        f"end that program ({_who_listens(port)} tells which), or publish elsewhere: --publish tcp://127.0.0.1:5600",
+        f"in use, and no moods come from there{f': {trouble}' if trouble else ''}",
+        f"if that is no publisher of yours, end it ({_who_listens(port)} tells what it is), or publish elsewhere: "
+        "--publish tcp://127.0.0.1:5600",
         {"state": "taken"},
     )
 
@@ -119,8 +120,9 @@ def _page(port: int) -> Finding:
     return Finding(
         subject,
         "warning",
-        "taken by a program that is no dashboard",
-        f"end it ({_who_listens(port)} tells which), or show the dashboard elsewhere: moodring dashboard --port 8766",
+        "in use, but not by a dashboard",
+        f"end that program ({_who_listens(port)} tells what it is), or show the dashboard elsewhere: "
+        "moodring dashboard --port 8766",
         {"state": "taken"},
     )
 
@@ -130,4 +132,4 @@ def _who_listens(port: int) -> str:
         return f"lsof -nP -iTCP:{port} -sTCP:LISTEN"
     if sys.platform == "win32":
         return f"netstat -ano | findstr :{port}"
-    return f"ss -ltnp sport = :{port}"
+    return f"ss -ltnp 'sport = :{port}'"

@@ -29,6 +29,7 @@ from streamer.source import SourceError
 from tests.conftest import Outcome
 from tests.streamer.bridged import free_port, until
 from tests.streamer.dashboards import dashboard
+from tests.streamer.keyring import Keyring
 from tests.streamer.sound_card import SoundCard
 
 MOODRING = [sys.executable, "-m", "streamer.cli"]
@@ -153,7 +154,7 @@ def test_a_sound_system_that_hangs_does_not_hang_the_doctor(
     assert time.monotonic() - began < 10
 
 
-def test_ports_that_are_free_and_who_is_at_those_that_are_not() -> None:
+def test_ports_that_are_free_and_who_is_at_those_that_are_not(tmp_path: Path) -> None:
     def look(publishing: int, page: int) -> tuple[str, str]:
         return tuple(f"{one.verdict}: {one.text}" for one in look_at_ports(f"tcp://127.0.0.1:{publishing}", page))  # type: ignore[return-value]
 
@@ -162,8 +163,12 @@ def test_ports_that_are_free_and_who_is_at_those_that_are_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         publishing, page = look(port, port)
-    assert publishing.startswith("warning: taken by a program that publishes no moods")
-    assert page == "warning: taken by a program that is no dashboard"
+    assert publishing == "warning: in use, and no moods come from there"
+    assert page == "warning: in use, but not by a dashboard"
+    with Publisher("tcp://127.0.0.1:*", keys=Keyring(tmp_path).server()) as publisher:
+        port = int(publisher.endpoint.rpartition(":")[2])
+        publishing, _ = look(port, free)
+    assert publishing.startswith("warning: in use, and no moods come from there: it asks for keys (--key")
     with Publisher("tcp://127.0.0.1:*") as publisher:
         publisher.set_status("bar", "stalled", 0.0, "the device is away")
         publisher.set_status("stage", "running")
