@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model.features import FRAMES_AT_ONCE, FloatArray, mean_square, periodic_hann, power_spectrum
+from model.features import FRAMES_AT_ONCE, FloatArray, columns_of, mean_square, periodic_hann, power_spectrum
 
 SAMPLE_RATE = 22050
 FRAME_LENGTH = 11025
@@ -68,7 +69,7 @@ class EarFrontend:
         if len(frames) > FRAMES_AT_ONCE:
             starts = range(0, len(frames), FRAMES_AT_ONCE)
             return np.concatenate([self(frames[start : start + FRAMES_AT_ONCE]) for start in starts])
-        columns = np.lib.stride_tricks.sliding_window_view(frames, FFT_WINDOW, axis=1)[:, ::FFT_HOP]
+        columns = columns_of(np.ascontiguousarray(frames, dtype=np.float32), FFT_WINDOW, FFT_HOP)
         energies: FloatArray = np.matmul(power_spectrum(columns * self._taper), self._weights)
         return energies
 
@@ -100,6 +101,11 @@ class EarShape:
     outputs: int
 
 
+def _compressed(energies: FloatArray, gain: FloatArray | np.float32) -> FloatArray:
+    compressed: FloatArray = np.log10(np.float32(1e4) * gain * energies + 1)
+    return compressed
+
+
 class EarMemory:
     """What an ear remembers of one stream."""
 
@@ -122,10 +128,12 @@ class EarMemory:
         ndarray of float32, shape (COLUMNS, MEL_BANDS)
             ``log10(10000 x + 1)``, as musicnn takes it.
         """
+        return _compressed(energies, np.float32(self.gain(power)))
+
+    def gain(self, power: float) -> float:
+        """Return the gain that brings a frame's power to the usual level, and remember the frame's mean square."""
         self._powers.append(power)
-        gain = _USUAL_POWER / max(sum(self._powers) / len(self._powers), _LEAST_POWER)
-        loud: FloatArray = np.log10(np.float32(1e4 * gain) * energies + 1)
-        return loud
+        return _USUAL_POWER / max(sum(self._powers) / len(self._powers), _LEAST_POWER)
 
     def with_context(self, spectrograms: FloatArray) -> FloatArray:
         """Put what was heard before new frames' spectrograms, shape (n, …), in front of them, and remember them."""
@@ -180,7 +188,9 @@ class Ear(ABC):
     def digest(self) -> bytes:
         """Identify the ear: different for ears that say different things."""
 
-    def hear(self, frames: FloatArray, memories: Sequence[EarMemory]) -> FloatArray:
+    def hear(
+        self, frames: FloatArray, memories: Sequence[EarMemory], powers: NDArray[np.float64] | None = None
+    ) -> FloatArray:
         """Hear frames of one or more streams.
 
         Parameters
@@ -189,12 +199,18 @@ class Ear(ABC):
             Mono samples, full scale at ±1; those of one stream in their order.
         memories : sequence of EarMemory
             Of the stream of each frame.
+        powers : ndarray of float64, shape (n,), optional
+            The mean squares of the frames' samples, if they are known.
 
         Returns
         -------
         ndarray of float32, shape (n, outputs)
         """
-        powers = mean_square(frames).tolist()
+        levels: list[float] = (mean_square(frames) if powers is None else powers).tolist()
+        if self.shape.context == 0 and self.shape.span == 1:
+            gains = [memory.gain(power) for memory, power in zip(memories, levels, strict=True)]
+            compressed = _compressed(self.frontend(frames), np.array(gains, dtype=np.float32)[:, None, None])
+            return self.said_of(self.convolved(compressed[:, np.newaxis]))
         rows_of: dict[int, list[int]] = {}
         for row, memory in enumerate(memories):
             rows_of.setdefault(id(memory), []).append(row)
@@ -203,7 +219,7 @@ class Ear(ABC):
         for length in sorted({len(rows) for rows in rows_of.values()}):
             chosen = [rows for rows in rows_of.values() if len(rows) == length]
             spectrograms = np.stack(
-                [[memories[row].remove_gain(energies[row], powers[row]) for row in rows] for rows in chosen]
+                [[memories[row].remove_gain(energies[row], levels[row]) for row in rows] for rows in chosen]
             )
             heard = self.hear_spectrograms(spectrograms, [memories[rows[0]] for rows in chosen])
             said[np.concatenate(chosen)] = heard.reshape(-1, self.shape.outputs)

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.ear import Ear, EarMemory
 from model.errors import MoodringError
-from model.features import FloatArray, Frontend
+from model.features import FloatArray, Frontend, RecentColumns
 from model.network_parameters import NetworkParameters
 
 
@@ -72,7 +73,11 @@ class Estimator(ABC):
         results: list[tuple[FloatArray, FloatArray | None]] = [(np.empty(0, np.float32), None)] * len(histories)
         for length in {len(history) for history in histories}:
             members = [i for i, history in enumerate(histories) if len(history) == length]
-            values, stds = self.estimate_with_std(np.stack([histories[i] for i in members]), lag)
+            # of one, as a rule: a view instead of a copy
+            windows = (
+                histories[members[0]][np.newaxis] if len(members) == 1 else np.stack([histories[i] for i in members])
+            )
+            values, stds = self.estimate_with_std(windows, lag)
             for place, i in enumerate(members):
                 results[i] = values[place], None if stds is None else stds[place]
         return results
@@ -99,7 +104,13 @@ class Estimator(ABC):
         """Return what features of a new stream need to remember; None if each frame's are its own alone."""
         return None if self.ear is None else self.ear.memory()
 
-    def features(self, frames: FloatArray, memories: Sequence[EarMemory | None]) -> FloatArray:
+    def features(
+        self,
+        frames: FloatArray,
+        memories: Sequence[EarMemory | None],
+        powers: NDArray[np.float64] | None = None,
+        overlapping: Sequence[tuple[RecentColumns, int]] | None = None,
+    ) -> FloatArray:
         """Compute the rows that the network takes.
 
         Parameters
@@ -108,12 +119,16 @@ class Estimator(ABC):
             Mono samples, full scale at ±1; those of one stream in their order.
         memories : sequence of EarMemory or None
             Of the stream of each frame, from `memory`.
+        powers : ndarray of float64, shape (n,), optional
+            The mean squares of the frames' samples, if they are known.
+        overlapping : sequence of tuple, optional
+            As `Frontend` takes it, where frames of a stream overlap.
 
         Returns
         -------
         ndarray of float32, shape (n, feature_count + ear_columns)
         """
-        return feature_rows(self.frontend, self.ear, frames, memories)
+        return feature_rows(self.frontend, self.ear, frames, memories, powers, overlapping)
 
     def frames_of_lag(self, lag: float) -> int:
         """Turn a lag in seconds into frames.
@@ -161,11 +176,16 @@ class Estimator(ABC):
 
 
 def feature_rows(
-    frontend: Frontend, ear: Ear | None, frames: FloatArray, memories: Sequence[EarMemory | None]
+    frontend: Frontend,
+    ear: Ear | None,
+    frames: FloatArray,
+    memories: Sequence[EarMemory | None],
+    powers: NDArray[np.float64] | None = None,
+    overlapping: Sequence[tuple[RecentColumns, int]] | None = None,
 ) -> FloatArray:
     """Compute the rows that a network takes, features and then what the ear says; see `Estimator.features`."""
-    rows = frontend(frames)
+    rows = frontend(frames, overlapping)
     if ear is None:
         return rows
-    heard = ear.hear(frames, [memory for memory in memories if memory is not None])
+    heard = ear.hear(frames, [memory for memory in memories if memory is not None], powers)
     return np.concatenate([rows, heard], axis=1)

@@ -17,6 +17,8 @@ Features of a frame, by column name
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -137,6 +139,46 @@ class FeatureParameters:
 PITCH_CLASSES = 12
 
 
+class RecentColumns:
+    """Log-mel columns of a stream's last frames, for frames that overlap them.
+
+    Parameters
+    ----------
+    frames : int
+        How many frames are remembered.
+    """
+
+    def __init__(self, frames: int) -> None:
+        self._frames: deque[tuple[int, FloatArray]] = deque(maxlen=frames)
+
+    def before(self, end: int, hop: int, columns: int) -> FloatArray | None:
+        """Return the columns that a frame begins with and one of those before it has already.
+
+        Parameters
+        ----------
+        end : int
+            The frame's end in samples of its stream; audio that was lost is counted, and no frame reaches over it.
+        hop : int
+            Samples between columns.
+        columns : int
+            Columns of a frame.
+
+        Returns
+        -------
+        ndarray of float32, shape (fewer than columns, bands), or None
+            None if they have none in common.
+        """
+        for other, logmel in reversed(self._frames):
+            new, between = divmod(end - other, hop)
+            if not between and 0 < new < columns:
+                return logmel[new:]
+        return None
+
+    def remember(self, end: int, logmel: FloatArray) -> None:
+        """Keep the columns of a frame, shape (columns, bands), that must not be changed afterwards."""
+        self._frames.append((end, logmel))
+
+
 class Frontend:
     """Computes the features of frames.
 
@@ -174,13 +216,18 @@ class Frontend:
         self._column_taper = periodic_hann(parameters.fft_window)
         self._frame_taper = periodic_hann(parameters.frame_length)
 
-    def __call__(self, frames: FloatArray) -> FloatArray:
+    def __call__(
+        self, frames: FloatArray, overlapping: Sequence[tuple[RecentColumns, int]] | None = None
+    ) -> FloatArray:
         """Compute the features of frames.
 
         Parameters
         ----------
         frames : ndarray of float32, shape (n, frame_length)
             Mono samples, full scale at ±1.
+        overlapping : sequence of tuple, optional
+            Of each frame, what is known of frames before it that it may overlap, and its end in samples of its
+            stream. Spectra of columns that they have in common are computed once.
 
         Returns
         -------
@@ -196,20 +243,46 @@ class Frontend:
         p = self.parameters
         if frames.ndim != 2 or frames.shape[1] != p.frame_length:
             raise ValueError(f"frames must have shape (n, {p.frame_length}), not {frames.shape}")
-        if len(frames) > FRAMES_AT_ONCE:
-            starts = range(0, len(frames), FRAMES_AT_ONCE)
-            return np.concatenate([self(frames[start : start + FRAMES_AT_ONCE]) for start in starts])
         frames = np.ascontiguousarray(frames, dtype=np.float32)
-        columns = np.lib.stride_tricks.sliding_window_view(frames, p.fft_window, axis=1)[:, :: p.fft_hop]
-        # matmul of a stack multiplies frame by frame, so a row's rounding does not depend on how many there are
-        mel = np.matmul(power_spectrum(columns * self._column_taper), self._mel_weights)
-        logmel = self._decibels(mel)
+        rows = np.empty((len(frames), p.feature_count), dtype=np.float32)
+        for start in range(0, len(frames), FRAMES_AT_ONCE):
+            part = slice(start, start + FRAMES_AT_ONCE)
+            self._compute(frames[part], None if overlapping is None else overlapping[part], rows[part])
+        return rows
+
+    def _compute(
+        self, frames: FloatArray, overlapping: Sequence[tuple[RecentColumns, int]] | None, rows: FloatArray
+    ) -> None:
+        p = self.parameters
+        columns = columns_of(frames, p.fft_window, p.fft_hop)
+        logmel = self._logmel(columns) if overlapping is None else self._logmel_of_new(columns, overlapping)
         loudest = logmel.max(axis=(1, 2), keepdims=True)
         logmel = np.maximum(logmel, loudest - np.float32(p.dynamic_range))
+        count = np.float32(logmel.shape[1])
+        mean = np.add.reduce(logmel, axis=1, keepdims=True) / count
+        logmel -= mean
+        logmel *= logmel
+        where = p.columns
+        rows[:, where["logmel_mean"]] = mean[:, 0]
+        np.sqrt(np.add.reduce(logmel, axis=1) / count, out=rows[:, where["logmel_std"]])
         whole_frame = power_spectrum(frames * self._frame_taper)[:, np.newaxis]
-        chroma = np.matmul(whole_frame, self._chroma_weights)[:, 0]
-        rows: FloatArray = np.concatenate([logmel.mean(axis=1), logmel.std(axis=1), self._decibels(chroma)], axis=1)
-        return rows
+        rows[:, where["logchroma"]] = self._decibels(np.matmul(whole_frame, self._chroma_weights))[:, 0]
+
+    def _logmel(self, columns: FloatArray) -> FloatArray:
+        # matmul of a stack multiplies frame by frame, so a row's rounding does not depend on how many there are
+        return self._decibels(np.matmul(power_spectrum(columns * self._column_taper), self._mel_weights))
+
+    def _logmel_of_new(self, columns: FloatArray, overlapping: Sequence[tuple[RecentColumns, int]]) -> FloatArray:
+        logmel = np.empty((*columns.shape[:2], self.parameters.mel_bands), dtype=np.float32)
+        for of_frame, samples, (recent, end) in zip(logmel, columns, overlapping, strict=True):
+            known = recent.before(end, self.parameters.fft_hop, len(samples))
+            new = 0
+            if known is not None:
+                new = len(known)
+                of_frame[:new] = known
+            of_frame[new:] = self._logmel(samples[np.newaxis, new:])[0]
+            recent.remember(end, of_frame)
+        return logmel
 
     def _decibels(self, energy: FloatArray) -> FloatArray:
         decibels: FloatArray = 10 * np.log10(np.maximum(energy, np.float32(self.parameters.energy_floor)))
@@ -229,9 +302,30 @@ def check_filterbank(name: str, bank: FloatArray) -> FloatArray:
     return bank
 
 
+def columns_of(frames: FloatArray, window: int, hop: int) -> FloatArray:
+    """Return the samples of a spectrogram's columns, shape (n, columns, window), without copying them.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (n, frame_length)
+        Contiguous in memory.
+    window : int
+        Samples of a column.
+    hop : int
+        Samples between columns.
+    """
+    count, length = frames.shape
+    shape = (count, (length - window) // hop + 1, window)
+    # numpy's own sliding_window_view takes as long as the tapering after it
+    columns: FloatArray = np.ndarray(
+        shape, frames.dtype, frames, 0, (frames.strides[0], hop * frames.itemsize, frames.itemsize)
+    )
+    return columns
+
+
 def mean_square(frames: FloatArray) -> NDArray[np.float64]:
     """Return the power, shape (n,), of frames of samples, shape (n, frame_length)."""
-    power: NDArray[np.float64] = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    power: NDArray[np.float64] = np.vecdot(frames, frames).astype(np.float64) / frames.shape[1]
     return power
 
 
@@ -248,8 +342,12 @@ def loudness(frames: FloatArray) -> FloatArray:
     ndarray of float32, shape (n,)
         dBFS (a full-scale square wave has 0); `SILENCE_DBFS` for exact zeros.
     """
-    power = np.maximum(mean_square(frames), 10 ** (SILENCE_DBFS / 10))
-    decibels: FloatArray = (10 * np.log10(power)).astype(np.float32)
+    return level(mean_square(frames))
+
+
+def level(powers: NDArray[np.float64]) -> FloatArray:
+    """Return powers of any shape, from `mean_square`, in dBFS, as `loudness` does."""
+    decibels: FloatArray = (10 * np.log10(np.maximum(powers, 10 ** (SILENCE_DBFS / 10)))).astype(np.float32)
     return decibels
 
 

@@ -49,6 +49,7 @@ class Session:
             self._session = onnxruntime.InferenceSession(
                 model, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
             )
+            self._options = _run_options()
         except Exception as error:  # its exceptions have no class in common
             raise CheckpointError(f"its graph cannot be used: {_reason(error)}") from error
 
@@ -73,8 +74,7 @@ class Session:
         CheckpointError
             If the graph cannot be computed, or not in that time.
         """
-        how = onnxruntime.RunOptions()
-        how.log_severity_level = _FATAL
+        how = _run_options() if longest else self._options
         bell = threading.Timer(longest, lambda: setattr(how, "terminate", True)) if longest else None
         if bell is not None:
             bell.daemon = True
@@ -89,6 +89,12 @@ class Session:
             if bell is not None:
                 bell.cancel()
         return given
+
+
+def _run_options() -> onnxruntime.RunOptions:
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _FATAL
+    return options
 
 
 @lru_cache(maxsize=1)

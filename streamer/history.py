@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from model.ear import EarMemory
 from model.estimator import Estimator
-from model.features import FloatArray
+from model.features import FloatArray, RecentColumns
 from streamer.framer import Frame
 from streamer.messages import Estimate, EstimateState, Mood
 from streamer.recent_rows import RecentRows
@@ -84,7 +84,32 @@ class _Told:
 
     sequence: int = 0
     newest: deque[tuple[float, FloatArray, FloatArray | None]] = field(default_factory=deque)
-    recent: deque[tuple[float, float, float]] = field(default_factory=deque)
+    mood: _RunningMean = field(default_factory=lambda: _RunningMean(MOOD_SPAN))
+
+
+class _RunningMean:
+    """The mean of the valence and arousal of the last `span` seconds."""
+
+    def __init__(self, span: float) -> None:
+        self._span = span
+        self._values: deque[tuple[float, float, float]] = deque()
+        self._valence = self._arousal = 0.0
+
+    def add(self, position: float, valence: float, arousal: float) -> None:
+        self._values.append((position, valence, arousal))
+        self._valence += valence
+        self._arousal += arousal
+
+    def at(self, position: float) -> Mood:
+        while self._values and self._values[0][0] <= position - self._span:
+            _, valence, arousal = self._values.popleft()
+            self._valence -= valence
+            self._arousal -= arousal
+        count = len(self._values)
+        if not count:
+            self._valence = self._arousal = 0.0  # without what rounding has left
+            return Mood(None, None)
+        return Mood(_bounded(self._valence / count), _bounded(self._arousal / count))
 
 
 class StreamHistory:
@@ -103,6 +128,11 @@ class StreamHistory:
         their estimates and the slow mood, and each estimate is the mean of those of frames that end within the last
         frame's duration: one of each phase. Those of single phases differ by as much from one to the next as
         estimates that lie a whole frame apart, and lights would flicker.
+
+    Attributes
+    ----------
+    columns : RecentColumns or None
+        What is known of the spectra of frames before, where frames overlap; all phases' own.
     """
 
     def __init__(self, stream: str, checkpoint: Estimator, lag: int = 0, beside: StreamHistory | None = None) -> None:
@@ -117,6 +147,7 @@ class StreamHistory:
         self._since_beginning = 0
         self._loudest = -math.inf
         self._told: _Told = _Told() if beside is None else beside._told
+        self.columns: RecentColumns | None = None
 
     def attend(self, frame: Frame, loudness: float) -> Attention:
         """Take the next frame, before its features are known.
@@ -199,15 +230,13 @@ class StreamHistory:
         frame = heard.frame
         valence, arousal, valence_std, arousal_std = None, None, None, None
         if values is not None:
-            self._told.recent.append((frame.position, float(values[0]), float(values[1])))
+            self._told.mood.add(frame.position, float(values[0]), float(values[1]))
             self._told.newest.append((frame.position, values, stds))
             while self._told.newest[0][0] <= frame.position - self._frame_duration + _TOLERANCE:
                 self._told.newest.popleft()
             valence, arousal = _mean([of_phase for _, of_phase, _ in self._told.newest])
             if stds is not None:
                 valence_std, arousal_std = _mean([std for _, _, std in self._told.newest if std is not None])
-        while self._told.recent and self._told.recent[0][0] <= frame.position - MOOD_SPAN:
-            self._told.recent.popleft()
         estimate = Estimate(
             stream=self.stream,
             sequence=self._told.sequence,
@@ -217,7 +246,7 @@ class StreamHistory:
             arousal=arousal,
             valence_std=valence_std,
             arousal_std=arousal_std,
-            mood=self._mood(),
+            mood=self._told.mood.at(frame.position),
             state=heard.state,
             loudness=heard.loudness,
             lag=self._lag * self._frame_duration,
@@ -225,12 +254,6 @@ class StreamHistory:
         )
         self._told.sequence += counted
         return estimate
-
-    def _mood(self) -> Mood:
-        if not self._told.recent:
-            return Mood(None, None)
-        _, valences, arousals = zip(*self._told.recent, strict=True)
-        return Mood(sum(valences) / len(valences), sum(arousals) / len(arousals))
 
 
 def phase_histories(stream: str, checkpoint: Estimator, lag: int, phases: int) -> list[StreamHistory]:
@@ -253,7 +276,17 @@ def phase_histories(stream: str, checkpoint: Estimator, lag: int, phases: int) -
         One for each phase's frames.
     """
     first = StreamHistory(stream, checkpoint, lag)
-    return [first, *(StreamHistory(stream, checkpoint, lag, first) for _ in range(phases - 1))]
+    histories = [first, *(StreamHistory(stream, checkpoint, lag, first) for _ in range(phases - 1))]
+    if phases > 1:
+        columns = RecentColumns(phases)
+        for history in histories:
+            history.columns = columns
+    return histories
+
+
+def _bounded(mean: float) -> float:
+    # what is added and taken away again leaves rounding errors
+    return max(-1.0, min(1.0, mean))
 
 
 def _mean(values: list[FloatArray]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from model.errors import MoodringError
 from model.estimator import Estimator
-from model.features import FloatArray, loudness
+from model.features import FloatArray, RecentColumns, level, mean_square
 from streamer.framer import Frame
 from streamer.history import StreamHistory, phase_histories
 from streamer.messages import Estimate
@@ -52,12 +52,21 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
         If the model's output is not finite.
     """
     samples = np.stack([frame.samples for _, frame in frames])
-    levels = loudness(samples).tolist()
-    attended = [history.attend(frame, level) for (history, frame), level in zip(frames, levels, strict=True)]
+    powers = mean_square(samples)
+    levels = level(powers).tolist()
+    attended = [history.attend(frame, loudness) for (history, frame), loudness in zip(frames, levels, strict=True)]
     audible = [i for i, attention in enumerate(attended) if not attention.silent]
     features: list[FloatArray | None] = [None] * len(frames)
     if audible:
-        rows = checkpoint.features(samples[audible], [attended[i].memory for i in audible])
+        memories = [attended[i].memory for i in audible]
+        overlapping = _overlapping([frames[i] for i in audible], checkpoint.frontend.parameters.sample_rate)
+        everything = len(audible) == len(frames)
+        rows = checkpoint.features(
+            samples if everything else samples[audible],
+            memories,
+            powers if everything else powers[audible],
+            overlapping,
+        )
         for i, row in zip(audible, rows, strict=True):
             features[i] = row
     heard = [
@@ -79,6 +88,18 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
         if not stale:
             estimates.append(estimate)
     return estimates
+
+
+def _overlapping(
+    frames: Sequence[tuple[StreamHistory, Frame]], sample_rate: int
+) -> list[tuple[RecentColumns, int]] | None:
+    """Say where frames lie that may overlap others; None if none does."""
+    places = [
+        (history.columns, round(frame.position * sample_rate))
+        for history, frame in frames
+        if history.columns is not None
+    ]
+    return places if places else None
 
 
 class Tracker:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.checkpoint import load_checkpoint
-from model.features import SILENCE_DBFS, FeatureParameters, Frontend, build_frontend, loudness
+from model.features import SILENCE_DBFS, FeatureParameters, Frontend, RecentColumns, build_frontend, loudness
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,20 @@ def test_a_row_does_not_depend_on_the_other_frames(
     frontend: Frontend, frames: np.ndarray, rows: np.ndarray, start: int, count: int
 ) -> None:
     np.testing.assert_array_equal(frontend(frames[start : start + count]), rows[start : start + count])
+
+
+@pytest.mark.parametrize("step", [2205, 735, 3675])
+def test_frames_that_overlap_share_columns(frontend: Frontend, frames: np.ndarray, step: int) -> None:
+    """Every frame of ten a second, every third of thirty, none of six; and nothing is shared over a loss."""
+    mono = frames.ravel()
+    starts = [step * i for i in range(12)] + [step * i + 50_000 for i in range(12)]
+    overlapping = np.stack([mono[start : start + 11025] for start in starts], dtype=np.float32)
+    recent = RecentColumns(15)
+    shared = frontend(overlapping, [(recent, start + 11025) for start in starts])
+    np.testing.assert_allclose(shared, frontend(overlapping), atol=1e-4)
+    known = recent.before(starts[-1] + 11025 + step, frontend.parameters.fft_hop, 23)
+    assert (0 if known is None else len(known)) == {2205: 18, 735: 18, 3675: 0}[step]
+    assert recent.before(starts[-1] + 11025 + 11025, frontend.parameters.fft_hop, 23) is None
 
 
 def test_the_bundled_filterbanks_are_librosas(frontend: Frontend) -> None:
