@@ -80,7 +80,7 @@ class _Worker:
         self.ready = False
         self.sent = 0
         self.process: BaseProcess = _CONTEXT.Process(target=work, args=(theirs, model, lag), daemon=True)
-        with _signals_held():
+        with signals_held():
             self.process.start()
         theirs.close()
 
@@ -212,7 +212,7 @@ def _death(process: BaseProcess) -> str:
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """Let a process that is started meanwhile never see what a terminal sends to all: its parent alone answers."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -90,12 +90,12 @@ def validate_table_path(path: str) -> None:
         If it ends otherwise than a table does, is a folder, or pyarrow is needed and missing.
     """
     suffix = _suffix(path)
-    if suffix not in _WRITERS and suffix not in FORMATS:
-        raise TableError(f'cannot tell the format of "{path}"; let it end in {", ".join((*_WRITERS, *FORMATS))}')
+    if suffix not in SUFFIXES:
+        raise TableError(f'cannot tell the format of "{path}"; let it end in {", ".join(SUFFIXES)}')
     if path != "-" and Path(path).is_dir():
         raise TableError(f'cannot write "{path}": it is a folder')
     if suffix == ".parquet":
-        _import_pyarrow()
+        import_pyarrow()
 
 
 def validate_subtitles(path: str, files: Sequence[str]) -> None:
@@ -154,9 +154,22 @@ class _JsonLinesWriter:
         self._text.detach()
 
 
-class _ParquetWriter:
+class ParquetWriter:
+    """Writes rows to an open file as Parquet.
+
+    Parameters
+    ----------
+    file : binary file
+        Opened for writing; is left open.
+
+    Attributes
+    ----------
+    rows : int
+        Rows written so far.
+    """
+
     def __init__(self, file: IO[bytes]) -> None:
-        pyarrow = _import_pyarrow()
+        pyarrow = import_pyarrow()
         text = ("file", "state")
         self._arrow = pyarrow
         self._schema = pyarrow.schema(
@@ -164,15 +177,21 @@ class _ParquetWriter:
         )
         self._parquet = pyarrow.parquet.ParquetWriter(file, self._schema)
         self._waiting: list[Row] = []
+        self.rows = 0
 
     def write(self, rows: Sequence[Row]) -> None:
+        """Append rows, as `row_of` makes them."""
+        self.rows += len(rows)
         self._waiting += rows
         while len(self._waiting) >= ROWS_PER_GROUP:
             self._write_group()
 
-    def finish(self) -> None:
+    def finish(self, metadata: Mapping[bytes, bytes] | None = None) -> None:
+        """Write the end of the table, and what else there is to say about it."""
         if self._waiting:
             self._write_group()
+        if metadata:
+            self._parquet.add_key_value_metadata(dict(metadata))
         self._parquet.close()
 
     def _write_group(self) -> None:
@@ -181,7 +200,14 @@ class _ParquetWriter:
         self._parquet.write_table(self._arrow.table(columns, schema=self._schema))
 
 
-def _import_pyarrow() -> Any:
+def import_pyarrow() -> Any:
+    """Return pyarrow, with pyarrow.parquet.
+
+    Raises
+    ------
+    TableError
+        If it is not installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -190,11 +216,15 @@ def _import_pyarrow() -> Any:
     return pyarrow
 
 
-_WRITERS: dict[str, type[_CsvWriter | _JsonLinesWriter | _ParquetWriter]] = {
+_WRITERS: dict[str, type[_CsvWriter | _JsonLinesWriter | ParquetWriter]] = {
     ".csv": _CsvWriter,
     ".jsonl": _JsonLinesWriter,
-    ".parquet": _ParquetWriter,
+    ".parquet": ParquetWriter,
 }
+
+
+SUFFIXES = (*_WRITERS, *FORMATS)
+"""File name endings of tables, and of subtitles."""
 
 
 class Table:
