@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.features import FRAMES_AT_ONCE, FloatArray, columns_of, mean_square, periodic_hann, power_spectrum
+from model.features import FRAMES_AT_ONCE, FloatArray, columns_of, mean_square, power_spectrum, spectrum_taper
 
 SAMPLE_RATE = 22050
 FRAME_LENGTH = 11025
@@ -62,7 +62,7 @@ class EarFrontend:
             raise ValueError(f"the ear's mel filterbank has shape {mel_filterbank.shape}, not {shape}")
         self.mel_filterbank = np.ascontiguousarray(mel_filterbank, dtype=np.float32)
         self._weights = np.ascontiguousarray(self.mel_filterbank.T) * np.float32(_POWER_SCALE)
-        self._taper = periodic_hann(FFT_WINDOW)
+        self._taper = spectrum_taper(FFT_WINDOW)
 
     def __call__(self, frames: FloatArray) -> FloatArray:
         """Return mel energies, shape (n, COLUMNS, MEL_BANDS), of frames of float32 samples, shape (n, FRAME_LENGTH)."""

@@ -213,8 +213,8 @@ class Frontend:
         self.chroma_filterbank = np.ascontiguousarray(chroma_filterbank, dtype=np.float32)
         self._mel_weights = np.ascontiguousarray(self.mel_filterbank.T)
         self._chroma_weights = np.ascontiguousarray(self.chroma_filterbank.T)
-        self._column_taper = periodic_hann(parameters.fft_window)
-        self._frame_taper = periodic_hann(parameters.frame_length)
+        self._column_taper = spectrum_taper(parameters.fft_window)
+        self._frame_taper = spectrum_taper(parameters.frame_length)
 
     def __call__(
         self, frames: FloatArray, overlapping: Sequence[tuple[RecentColumns, int]] | None = None
@@ -380,7 +380,18 @@ def periodic_hann(length: int) -> FloatArray:
     return np.hanning(length + 1)[:-1].astype(np.float32)
 
 
+def spectrum_taper(length: int) -> FloatArray:
+    """Return the periodic Hann window of so many samples for what `power_spectrum` is given."""
+    # its FFT is divided by the length
+    taper: FloatArray = periodic_hann(length) * np.float32(length)
+    return taper
+
+
 def power_spectrum(tapered: FloatArray) -> FloatArray:
-    """Return the energies of the FFT bins of the last axis."""
-    spectrum = np.fft.rfft(tapered)
-    return (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
+    """Return the energies of the FFT bins of the last axis, of what was multiplied by a `spectrum_taper`."""
+    # without a norm that it divides by, numpy computes in double precision, one signal after the other
+    spectrum = np.fft.rfft(tapered, norm="forward")
+    squares = spectrum.view(np.float32)
+    squares *= squares
+    energies: FloatArray = squares[..., ::2] + squares[..., 1::2]
+    return energies

@@ -176,16 +176,18 @@ class Framer:
         self._partial = np.empty(self.parameters.frame_length, dtype=np.float32)
 
     def _mono(self, samples: FloatArray) -> FloatArray:
-        with np.errstate(invalid="ignore"):
-            valid = np.abs(samples) <= LARGEST_SAMPLE
-        if not valid.all():
+        # NaN is what every comparison is false with
+        if samples.size and not (samples.min() >= -LARGEST_SAMPLE and samples.max() <= LARGEST_SAMPLE):
+            with np.errstate(invalid="ignore"):
+                valid = np.abs(samples) <= LARGEST_SAMPLE
             self.invalid += int(np.count_nonzero(~valid))
             samples = np.where(valid, samples, np.float32(0))
         channels = samples.shape[1]
         if channels == 1:
             return samples[:, 0]
         # channel by channel: numpy's sum along an axis may round differently for blocks of other sizes
-        mono: FloatArray = reduce(np.add, samples.T) / np.float32(channels)
+        mono: FloatArray = reduce(np.add, samples.T)
+        mono /= np.float32(channels)
         return mono
 
     def _cut(self, mono: FloatArray) -> Iterator[Frame]:

@@ -31,6 +31,10 @@ _TOLERANCE = 1e-6
 """Seconds by which positions may differ that are the same: rounding, and less than a sample."""
 
 
+Pair = tuple[float, float]
+"""Of valence and of arousal."""
+
+
 @dataclass(frozen=True)
 class Attention:
     """A new frame, and whether it is music that goes on.
@@ -83,7 +87,7 @@ class _Told:
     """What a stream's estimates have been so far."""
 
     sequence: int = 0
-    newest: deque[tuple[float, FloatArray, FloatArray | None]] = field(default_factory=deque)
+    newest: deque[tuple[float, Pair, Pair | None]] = field(default_factory=deque)
     mood: _RunningMean = field(default_factory=lambda: _RunningMean(MOOD_SPAN))
 
 
@@ -207,18 +211,16 @@ class StreamHistory:
         state: EstimateState = "tracking" if len(self._rows) >= self._checkpoint.window else "warming"
         return Heard(attention.frame, attention.loudness, rows, state)
 
-    def estimate(
-        self, heard: Heard, values: FloatArray | None, stds: FloatArray | None = None, counted: bool = True
-    ) -> Estimate:
+    def estimate(self, heard: Heard, values: Pair | None, stds: Pair | None = None, counted: bool = True) -> Estimate:
         """Make the estimate of a frame, in the order in which the frames were heard.
 
         Parameters
         ----------
         heard : Heard
             From `hear`.
-        values : ndarray of float32, shape (2,), or None
+        values : tuple of float, or None
             The network's valence and arousal of `heard.rows`; None if that is None.
-        stds : ndarray of float32, shape (2,), or None
+        stds : tuple of float, or None
             Their standard deviations, if the network gives them.
         counted : bool
             Whether the estimate takes a sequence number; not so if it will not be published.
@@ -230,7 +232,7 @@ class StreamHistory:
         frame = heard.frame
         valence, arousal, valence_std, arousal_std = None, None, None, None
         if values is not None:
-            self._told.mood.add(frame.position, float(values[0]), float(values[1]))
+            self._told.mood.add(frame.position, *values)
             self._told.newest.append((frame.position, values, stds))
             while self._told.newest[0][0] <= frame.position - self._frame_duration + _TOLERANCE:
                 self._told.newest.popleft()
@@ -289,7 +291,8 @@ def _bounded(mean: float) -> float:
     return max(-1.0, min(1.0, mean))
 
 
-def _mean(values: list[FloatArray]) -> tuple[float, float]:
-    # of one pair, as a rule: numpy's own mean takes ten times as long
-    valences, arousals = zip(*(pair.tolist() for pair in values), strict=True)
+def _mean(values: list[Pair]) -> Pair:
+    if len(values) == 1:
+        return values[0]
+    valences, arousals = zip(*values, strict=True)
     return sum(valences) / len(values), sum(arousals) / len(values)

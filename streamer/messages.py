@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn, cast, get_args
 
 PROTOCOL_VERSION: Final = 1
@@ -173,8 +173,9 @@ def encode(message: Estimate | Status) -> list[bytes]:
 
 def to_json(message: Estimate | Status) -> str:
     """Return the message as one line of JSON: the body that is sent, numbers rounded to what they mean."""
-    fields = {"version": message.version} | asdict(message)
-    return json.dumps({name: _rounded(name, value) for name, value in fields.items()}, allow_nan=False)
+    # not dataclasses.asdict, which copies every value, and takes as long as all the rest
+    fields = {"version": message.version} | vars(message)
+    return _JSON.encode({name: _rounded(name, value) for name, value in fields.items()})
 
 
 def decode(frames: Sequence[bytes]) -> Estimate | Status:
@@ -246,6 +247,7 @@ def _decode_estimate(stream: str, fields: dict[str, Any]) -> Estimate:
     )
 
 
+_JSON = json.JSONEncoder(allow_nan=False)
 _DECIMALS = {
     "time": 6,
     "started": 6,
@@ -261,8 +263,8 @@ _DECIMALS = {
 
 
 def _rounded(name: str, value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(key, inner) for key, inner in value.items()}
+    if isinstance(value, Mood):
+        return {key: _rounded(key, inner) for key, inner in vars(value).items()}
     return round(value, _DECIMALS[name]) if isinstance(value, float) else value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from model.errors import MoodringError
 from model.estimator import Estimator
 from model.features import FloatArray, RecentColumns, level, mean_square
 from streamer.framer import Frame
-from streamer.history import StreamHistory, phase_histories
+from streamer.history import Pair, StreamHistory, phase_histories
 from streamer.messages import Estimate
 
 QUEUE_LENGTH = 8
@@ -51,7 +52,8 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
     TrackerError
         If the model's output is not finite.
     """
-    samples = np.stack([frame.samples for _, frame in frames])
+    # of one, as a rule: a view instead of a copy
+    samples = frames[0][1].samples[np.newaxis] if len(frames) == 1 else np.stack([frame.samples for _, frame in frames])
     powers = mean_square(samples)
     levels = level(powers).tolist()
     attended = [history.attend(frame, loudness) for (history, frame), loudness in zip(frames, levels, strict=True)]
@@ -73,14 +75,12 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
         history.hear(attention, row) for (history, _), attention, row in zip(frames, attended, features, strict=True)
     ]
     histories = [(i, one.rows) for i, one in enumerate(heard) if one.rows is not None]
-    values: list[FloatArray | None] = [None] * len(heard)
-    stds: list[FloatArray | None] = [None] * len(heard)
+    values: list[Pair | None] = [None] * len(heard)
+    stds: list[Pair | None] = [None] * len(heard)
     results = checkpoint.estimate_histories([rows for _, rows in histories], lag)
     for (i, _), (estimated, spread) in zip(histories, results, strict=True):
-        if not np.isfinite(estimated).all() or not (spread is None or np.isfinite(spread).all()):
-            raise TrackerError(f'model "{checkpoint.name}" gives values that are not numbers; use another checkpoint')
-        values[i] = estimated
-        stds[i] = spread
+        values[i] = _pair(checkpoint, estimated)
+        stds[i] = None if spread is None else _pair(checkpoint, spread)
     estimates = []
     for (history, frame), one, value, std in zip(frames, heard, values, stds, strict=True):
         stale = frame.due is not None and time.monotonic() - frame.due > STALE_AFTER
@@ -88,6 +88,13 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
         if not stale:
             estimates.append(estimate)
     return estimates
+
+
+def _pair(checkpoint: Estimator, numbers: FloatArray) -> Pair:
+    valence, arousal = numbers.tolist()
+    if not (math.isfinite(valence) and math.isfinite(arousal)):
+        raise TrackerError(f'model "{checkpoint.name}" gives values that are not numbers; use another checkpoint')
+    return valence, arousal
 
 
 def _overlapping(
