@@ -60,8 +60,8 @@ class Recipe:
     windows_per_step : mapping
         Windows of each data set in a batch. Data sets that are not there, or not named here, are not trained on.
     shortest_window, short_share : int, float
-        This share of the batches has windows of from `shortest_window` frames up to one less than the network's, from
-        the clips' beginnings, so that estimates make sense while a stream warms up.
+        This share of the batches has windows of from `shortest_window` frames up to one less than the network's, so
+        that estimates make sense while a stream warms up.
     not_music_windows : int
         Windows in a batch of sounds that are not music.
     not_music_weight : float

@@ -114,7 +114,8 @@ def train(
 
     def draw(name: str, length: int) -> tuple[Tensor, Tensor]:
         sampler = samplers[name]
-        histories, labels = (sampler.draw if length >= network.window else sampler.draw_beginnings)(
+        # a stream that has heard less than it can remember has just begun
+        histories, labels = (sampler.draw if length >= network.history else sampler.draw_beginnings)(
             counts[name], length, generator
         )
         augmented = augment(histories, features, recipe.equaliser, recipe.noise_share, generator)
