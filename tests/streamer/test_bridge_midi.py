@@ -70,7 +70,8 @@ def jack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment, log.open("w") as written:
         environment.setenv("JACK_DEFAULT_SERVER", f"moodring-test-{os.getpid()}")
         environment.setenv("JACK_NO_AUDIO_RESERVATION", "1")
-        command = ["jackd", "--no-realtime", "-d", "dummy", "-r", "48000", "-p", "1024"]
+        # long periods: what a program on a busy machine is too late for, JACK drops
+        command = ["jackd", "--no-realtime", "-d", "dummy", "-r", "48000", "-p", "4096"]
         server = subprocess.Popen(command, stdout=written, stderr=written)
         try:
             until(lambda: server.poll() is not None or answers(), log.read_text)

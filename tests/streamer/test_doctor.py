@@ -168,7 +168,9 @@ def test_ports_that_are_free_and_who_is_at_those_that_are_not(tmp_path: Path) ->
     with Publisher("tcp://127.0.0.1:*", keys=Keyring(tmp_path).server()) as publisher:
         port = int(publisher.endpoint.rpartition(":")[2])
         publishing, _ = look(port, free)
-    assert publishing.startswith("warning: in use, and no moods come from there: it asks for keys (--key")
+    # which of two reasons depends on whether the connection is ended before it was read why
+    assert publishing.startswith("warning: in use, and no moods come from there: it ")
+    assert "keys (--key" in publishing
     with Publisher("tcp://127.0.0.1:*") as publisher:
         publisher.set_status("bar", "stalled", 0.0, "the device is away")
         publisher.set_status("stage", "running")

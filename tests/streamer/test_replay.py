@@ -176,7 +176,8 @@ def test_what_watch_printed_can_be_replayed(forks: Origin, tmp_path: Path, endpo
     assert run.wait() == 0, run.errors
     assert _but_time([estimate for _, estimate in heard.estimates]) == _but_time(estimates)
     arrived = [at for at, _ in heard.estimates]
-    assert arrived[2] - arrived[0] == pytest.approx(0.6, abs=0.2)
+    # the first may have waited for the subscriber to be there
+    assert 0.15 < arrived[2] - arrived[0] < 0.8
     assert len({status.started for _, status in heard.statuses}) == 2
     assert heard.statuses[-1][1].reason == "end of the recording"
 
