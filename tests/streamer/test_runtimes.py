@@ -142,7 +142,8 @@ def test_the_commands_need_no_torch(song: Path, tmp_path: Path, moodring: Callab
     expected = moodring("stream", song, *live, "--runtime", "torch")
     for ours, other in zip(rows_of(ended.stdout), rows_of(expected.output), strict=True):
         for name in ("valence", "arousal", "valence_std", "arousal_std"):
-            assert ours[name] == pytest.approx(other[name], abs=TOLERANCE)
+            # messages have four decimals, and between two of them a difference of any size tips the balance
+            assert ours[name] == pytest.approx(other[name], abs=TOLERANCE + 1e-4)
     ended = without(TRAINING_ONLY, "annotate", song, "-o", tmp_path / "rows.jsonl", "--jobs", 1)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert len(rows_of((tmp_path / "rows.jsonl").read_text())) == len(rows_of(expected.output))
