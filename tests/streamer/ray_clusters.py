@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.streamer.processes import parents_of_processes
+
 _SCRIPT = """
 import ctypes, json, logging, os, signal, sys
 from pathlib import Path
@@ -50,22 +52,9 @@ _ENVIRONMENT = {
 _DEADLINE = 60.0
 
 
-def processes() -> dict[int, int]:
-    """Give the parent of every process that is no zombie."""
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            parents[int(entry.parent.name)] = int(fields[1])
-    return parents
-
-
 def below(pid: int) -> list[int]:
     """Give a process and all that it started, and these, for as long as they have their parents."""
-    parents = processes()
+    parents = parents_of_processes()
     found = [pid] if pid in parents else []
     for parent in found:
         found += [child for child, its in parents.items() if its == parent]

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from tests.streamer.forks import Fork, Origin, origin, wait_until
+from tests.streamer.processes import parents_of_processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc and limits as Linux has them")
 
@@ -59,21 +60,8 @@ def _nothing_else_is_left(tmp_path: Path) -> Iterator[None]:
     assert {path.name for path in tmp_path.iterdir()} <= {"mood.csv", ".mood.csv.part", "pipe"}
 
 
-def _processes() -> dict[int, int]:
-    """Give the parent of every process that is no zombie."""
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            parents[int(entry.parent.name)] = int(fields[1])
-    return parents
-
-
 def _children(run: Fork) -> list[int]:
-    return [pid for pid, parent in _processes().items() if parent == run.pid]
+    return [pid for pid, parent in parents_of_processes().items() if parent == run.pid]
 
 
 def _readers(run: Fork, file: Path) -> list[int]:
@@ -90,7 +78,7 @@ def _readers(run: Fork, file: Path) -> list[int]:
 
 
 def _all_gone(pids: list[int]) -> None:
-    wait_until(lambda: not set(pids) & _processes().keys(), "the end of its processes")
+    wait_until(lambda: not set(pids) & parents_of_processes().keys(), "the end of its processes")
 
 
 def test_two_processes_write_the_same_table_to_a_file_and_to_a_pipe(

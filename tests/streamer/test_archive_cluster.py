@@ -21,7 +21,8 @@ import pyarrow.parquet
 from streamer.archive.records import BAD, ROWS, parquet_files
 from tests.conftest import Outcome
 from tests.streamer.archives import bad_in, rows_of
-from tests.streamer.ray_clusters import Cluster, below, processes, ray_cluster
+from tests.streamer.processes import parents_of_processes
+from tests.streamer.ray_clusters import Cluster, below, ray_cluster
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc as Linux has it")
 
@@ -169,7 +170,7 @@ def test_without_a_cluster_one_is_started_on_loopback_and_nothing_of_it_is_left(
     assert run.returncode == 130
     assert errors.startswith("moodring: interrupted")
     assert len(errors.splitlines()) == 1
-    wait_until(lambda: not set(everything) & processes().keys())
+    wait_until(lambda: not set(everything) & parents_of_processes().keys())
     print(f"ended after {time.monotonic() - began:.1f} s")
 
 
