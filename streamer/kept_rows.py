@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,9 +22,7 @@ from typing import Any
 
 from model.estimator import Estimator
 from streamer.table import Row, TableError, printable_name
-
-if sys.platform != "win32":
-    import fcntl
+from streamer.writer_lock import lock
 
 _MAGIC = b"moodring rows 1 "
 _ROWS_PER_READ = 1000
@@ -268,7 +265,7 @@ class KeptRows:
         while True:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             try:
-                self._lock(descriptor)
+                lock(descriptor, self._output)
                 # whoever held the lock until now may have been done and removed the file
                 with suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
@@ -277,14 +274,6 @@ class KeptRows:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
-
-    def _lock(self, descriptor: int) -> None:
-        if sys.platform == "win32":
-            return  # there is no such lock; nothing keeps two runs apart
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TableError(f'cannot write "{self._output}": another moodring is writing it') from error
 
     def _load(self, settings: dict[str, str], restart: bool) -> None:
         with open(os.dup(self._descriptor), "rb") as lines:

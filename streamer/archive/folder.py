@@ -14,7 +14,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,9 +27,7 @@ from streamer.archive.records import BAD, ROWS, Record, appearing, drop, parquet
 from streamer.archive.strikes import Strikes
 from streamer.kept_rows import identify
 from streamer.table import TableError
-
-if sys.platform != "win32":
-    import fcntl
+from streamer.writer_lock import lock
 
 _LAYOUT = 1
 _FILES_PER_PART = 4096
@@ -167,12 +164,11 @@ class ArchiveFolder:
 
     def _open_locked(self) -> int:
         descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(descriptor)
-                raise TableError(f'cannot write "{self._name}": another moodring is writing it') from error
+        try:
+            lock(descriptor, self._name)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor
 
     def _open(self, settings: dict[str, str], files: int, restart: bool) -> int:
