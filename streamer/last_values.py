@@ -2,7 +2,7 @@
 
 ZeroMQ cannot send to one subscriber alone, so a last value goes to everybody who subscribes to its topic. So that is
 done for all who come in a tenth of a second together, and less often while they go on coming: a peer that subscribes
-again and again must not multiply what the others receive.
+again and again must not multiply what the others receive. What has left since the last of them came, all of them have.
 
 Source: "The ZeroMQ Guide", chapter 5, "Last Value Caching".
 """
@@ -10,6 +10,7 @@ Source: "The ZeroMQ Guide", chapter 5, "Last Value Caching".
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 REPEAT_INTERVAL = 0.1
 """Seconds between two repetitions of last values; what is asked for in between waits."""
@@ -19,6 +20,12 @@ REPEATS_PER_SECOND = 3
 """Repetitions per second after those: about as often as new messages of a stream come, which serve as well."""
 MAXIMUM_PREFIXES = 64
 """Different subscriptions to tell apart in that time; with more of them, everything is repeated."""
+
+
+class _Value(NamedTuple):
+    frames: list[bytes]
+    asked_before: int
+    """Askings by the time that it was sent: who asked by then has it."""
 
 
 class LastValues:
@@ -32,8 +39,9 @@ class LastValues:
 
     def __init__(self) -> None:
         self.due = math.inf
-        self._values: dict[str, dict[bytes, list[bytes]]] = {}
-        self._prefixes: set[bytes] = set()
+        self._values: dict[str, dict[bytes, _Value]] = {}
+        self._prefixes: dict[bytes, int] = {}  # and which of all askings was the last one for it
+        self._askings = 0
         self._repeated = -math.inf
         self._left = float(REPEATS_AT_ONCE)
         self._counted = -math.inf
@@ -51,7 +59,7 @@ class LastValues:
         frames : list of bytes
             Its topic and body.
         """
-        self._values.setdefault(stream, {})[frames[0]] = frames
+        self._values.setdefault(stream, {})[frames[0]] = _Value(frames, self._askings)
 
     def forget(self, stream: str) -> None:
         """Drop the values of a stream that has gone.
@@ -73,10 +81,11 @@ class LastValues:
         now : float
             Monotonic seconds.
         """
-        if len(self._prefixes) < MAXIMUM_PREFIXES:
-            self._prefixes.add(prefix)
-        else:
-            self._prefixes = {b""}
+        self._askings += 1
+        if prefix not in self._prefixes and len(self._prefixes) >= MAXIMUM_PREFIXES:
+            self._prefixes.clear()
+            prefix = b""
+        self._prefixes[prefix] = self._askings
         self._left = min(REPEATS_AT_ONCE, self._left + (now - self._counted) * REPEATS_PER_SECOND)
         self._counted = now
         allowed = now + max(0.0, 1 - self._left) / REPEATS_PER_SECOND
@@ -93,12 +102,16 @@ class LastValues:
         Returns
         -------
         list of list of bytes
-            Each last value that was asked for, once; empty before it is due.
+            Each last value that somebody has asked for after it was sent, once; empty before it is due.
         """
         if now < self.due:
             return []
-        prefixes, self._prefixes = tuple(self._prefixes), set()
+        prefixes, self._prefixes = tuple(self._prefixes.items()), {}
         self._repeated, self.due = now, math.inf
         self._left -= 1
-        values = (frames for topics in self._values.values() for frames in topics.values())
-        return [frames for frames in values if frames[0].startswith(prefixes)]
+        values = (value for topics in self._values.values() for value in topics.values())
+        return [
+            value.frames
+            for value in values
+            if any(asking > value.asked_before and value.frames[0].startswith(prefix) for prefix, asking in prefixes)
+        ]

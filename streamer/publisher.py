@@ -15,7 +15,6 @@ from types import TracebackType
 import zmq
 
 from streamer.keys import ServerKeys
-from streamer.last_values import LastValues
 from streamer.messages import (
     DEFAULT_ENDPOINT,
     FINAL_STATES,
@@ -28,11 +27,17 @@ from streamer.messages import (
 )
 from streamer.outbox import Outbox
 from streamer.outlet import Outlet
+from streamer.repeats import Repeats
 
 SEND_HIGH_WATER_MARK = 1000
 """Messages that wait for one subscriber, about four minutes of one stream, before it starts to lose some."""
 MAXIMUM_ENDED_STREAMS = 64
 """Streams that have ended, and whose last values are kept for late subscribers nevertheless."""
+REPEATED_AT_ONCE = 512
+"""Deliveries of last values, one to each subscriber, that there may be at once: of all streams to a few, or of a few
+messages to 200, who get them in as many milliseconds."""
+REPEATED_PER_SECOND = 1 << 14
+"""Deliveries per second after those, so that a live message never waits for more than one or two of them."""
 HANDSHAKE_TIMEOUT = 3.0
 """Seconds for a peer to prove that it belongs; one that was refused tries again after so long, so it is short."""
 
@@ -100,7 +105,7 @@ class Publisher:
         self._outbox: Outbox[tuple[str, list[bytes]] | Status] = Outbox(self._outlet.context)
         self._statuses: dict[str, Status] = {}
         self._ended: dict[str, None] = {}
-        self._last_values = LastValues()
+        self._repeats = Repeats(REPEATED_AT_ONCE, REPEATED_PER_SECOND)
         self._next_heartbeat = time.monotonic() + HEARTBEAT_INTERVAL
         self._sent = 0
         self._on_sent = on_sent
@@ -186,14 +191,14 @@ class Publisher:
         poller = zmq.Poller()
         poller.register(self._outbox.waker, zmq.POLLIN)
         while True:
-            due = min(self._next_heartbeat, self._last_values.due, self._outlet.prepare(poller)) - time.monotonic()
+            due = min(self._next_heartbeat, self._repeats.due, self._outlet.prepare(poller)) - time.monotonic()
             ready = dict(poller.poll(max(0, int(due * 1000) + 1) if self._outbox.empty else 0))
             closed = self._closed.is_set()
             self._send_queued()
             if closed and self._outbox.empty:
                 break
-            self._outlet.attend(ready, lambda prefix: self._last_values.ask(prefix, time.monotonic()))
-            for frames in self._last_values.take_due(time.monotonic()):
+            self._outlet.attend(ready, self._repeats.ask)
+            for frames in self._repeats.take(time.monotonic(), self._outlet.connections):
                 self._outlet.send(frames)
             self._beat()
         self._outbox.close()
@@ -231,7 +236,7 @@ class Publisher:
         self._send(status.stream, encode(status))
 
     def _send(self, stream: str, frames: list[bytes]) -> None:
-        self._last_values.remember(stream, frames)
+        self._repeats.remember(stream, frames)
         self._sent += 1
         self._outlet.send(frames)
         if self._on_sent is not None:
@@ -245,4 +250,4 @@ class Publisher:
             oldest = next(iter(self._ended))
             del self._ended[oldest]
             self._statuses.pop(oldest, None)
-            self._last_values.forget(oldest)
+            self._repeats.forget(oldest)

@@ -19,7 +19,6 @@ import zmq
 
 from model.errors import MoodringError
 from streamer.hub.inlets import Inlets
-from streamer.hub.repeats import Repeats
 from streamer.hub.switchboard import Origin, Switchboard
 from streamer.hub.upstreams import Upstream
 from streamer.keys import ServerKeys
@@ -27,11 +26,17 @@ from streamer.limited_log import LimitedLog
 from streamer.messages import DEFAULT_ENDPOINT, HEARTBEAT_INTERVAL, MessageError, decode
 from streamer.outlet import Outlet
 from streamer.publisher import HANDSHAKE_TIMEOUT
+from streamer.repeats import Repeats
 from streamer.subscriptions import Allowance
 
 SEND_HIGH_WATER_MARK = 10_000
 """Messages that wait for one subscriber, three seconds of a thousand streams, before it starts to lose some; the
 subscribers' queues share the messages."""
+REPEATED_AT_ONCE = 8192
+"""Deliveries of last values, one to each subscriber, that there may be at once: of 80 streams to 50 subscribers, or of
+all streams to a few."""
+REPEATED_PER_SECOND = 1 << 16
+"""Deliveries per second after those: fewer than a thousand live streams cause among 50 subscribers anyway."""
 TAKEN_AT_ONCE = 512
 """Messages of publishers that are looked at before there is time for subscribers: some tens of milliseconds' work."""
 GATHERING = 0.005
@@ -141,7 +146,7 @@ class Hub:
             self._outlet.context.term()
             raise
         self.endpoint = self._outlet.endpoint
-        self._repeats = Repeats()
+        self._repeats = Repeats(REPEATED_AT_ONCE, REPEATED_PER_SECOND)
         self._switchboard = Switchboard(self._repeats.forget)
         self._lines = LimitedLog(_log)
         self._allowances: dict[str, Allowance] = {}

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from model.errors import MoodringError
 from streamer.endpoints import EndpointError
-from streamer.hub.hub import Hub
+from streamer.hub.hub import REPEATED_AT_ONCE, REPEATED_PER_SECOND, Hub
 from streamer.hub.inlets import Inlets
-from streamer.hub.repeats import DELIVERED_AT_ONCE, DELIVERED_PER_SECOND, Repeats
 from streamer.hub.switchboard import (
     MAXIMUM_ENDED,
     MAXIMUM_STREAMS,
@@ -29,6 +28,7 @@ from streamer.hub.switchboard import (
 from streamer.hub.upstreams import Upstream, read_upstreams
 from streamer.messages import Estimate, Status, StreamState, encode
 from streamer.publisher import Publisher
+from streamer.repeats import Repeats
 from tests.streamer.hubs import ANY_PORT, estimate, wait_for
 from tests.streamer.keyring import Keyring
 
@@ -136,8 +136,8 @@ def _take_all(repeats: Repeats, now: float) -> list[list[bytes]]:
 
 
 def test_last_values_of_many_streams_come_a_few_at_a_time_and_each_once() -> None:
-    repeats = Repeats()
-    at_once = DELIVERED_AT_ONCE // SUBSCRIBERS
+    repeats = Repeats(REPEATED_AT_ONCE, REPEATED_PER_SECOND)
+    at_once = REPEATED_AT_ONCE // SUBSCRIBERS
     streams = 2 * at_once
     for number in range(streams):
         repeats.remember(f"s{number}", [b"status/s%d/" % number, b"old"])
@@ -155,7 +155,7 @@ def test_last_values_of_many_streams_come_a_few_at_a_time_and_each_once() -> Non
         rest += _take_all(repeats, now)
     assert {frames[0] for frames in rest} == waiting - {answered, gone}
     assert len(rest) == len(waiting) - 2
-    assert now - began == pytest.approx(len(rest) * SUBSCRIBERS / DELIVERED_PER_SECOND, abs=0.02)
+    assert now - began == pytest.approx(len(rest) * SUBSCRIBERS / REPEATED_PER_SECOND, abs=0.02)
     repeats.ask(answered)
     assert [answered, b"new"] in _take_all(repeats, now + 5)
 

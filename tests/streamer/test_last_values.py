@@ -70,6 +70,20 @@ def test_everybody_is_answered_soon_and_nobody_more_often_than_agreed(asked: lis
     assert len(answers) <= REPEATS_AT_ONCE + (answers[-1] if answers else 0.0) * REPEATS_PER_SECOND + 1
 
 
+def test_what_has_left_since_the_last_asked_is_not_repeated() -> None:
+    values = _values()
+    values.ask(b"", 0.0)
+    values.take_due(0.0)
+    values.ask(b"emotion/", 0.01)
+    values.ask(b"status/", 0.02)
+    values.remember("mic1", [b"emotion/mic1/", b"newer"])
+    values.remember("mic1", [b"status/mic1/", b"newer"])
+    values.ask(b"status/", 0.03)
+    assert _topics(values.take_due(1.0)) == [b"emotion/mic10/", b"status/mic1/", b"status/mic10/"]
+    values.ask(b"emotion/mic1/", 2.0)
+    assert _topics(values.take_due(2.0)) == [b"emotion/mic1/"]
+
+
 def test_so_many_that_everything_is_repeated() -> None:
     values = _values()
     for number in range(3 * MAXIMUM_PREFIXES):

@@ -1,4 +1,4 @@
-"""Last values for late subscribers of a hub, a few at a time: a thousand streams' at once would hold live messages up.
+"""Last values for late subscribers, a few at a time: all of them at once would hold live messages up.
 
 ZeroMQ sends a last value to everybody who subscribes to its topic, so what need not be sent is worth finding: a topic
 of which a live message leaves in the meantime has been answered by that, for all who have come by then.
@@ -13,22 +13,26 @@ from itertools import islice
 from streamer.last_values import LastValues
 from streamer.messages import ESTIMATE_TOPIC, STATUS_TOPIC
 
-DELIVERED_AT_ONCE = 8192
-"""Deliveries of last values, one to each subscriber, that there may be at once: of 80 streams to 50 subscribers, or of
-all streams to a few."""
-DELIVERED_PER_SECOND = 1 << 16
-"""Deliveries per second after those: fewer than a thousand live streams cause among 50 subscribers anyway."""
 _SLICE = 64
 """Last values that are sent before there is time for live messages."""
 
 
 class Repeats:
-    """Keeps last values, and gives those that somebody has asked for and that no live message has answered."""
+    """Keeps last values, and gives those that somebody has asked for and that no live message has answered.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    at_once : int
+        Deliveries, one of a message to one subscriber, that there may be at once.
+    per_second : int
+        Deliveries per second after those.
+    """
+
+    def __init__(self, at_once: int, per_second: int) -> None:
         self._values = LastValues()
+        self._at_once, self._per_second = at_once, per_second
         self._waiting: dict[bytes, list[bytes]] = {}
-        self._left = float(DELIVERED_AT_ONCE)
+        self._left = float(at_once)
         self._cost = 1
         self._counted = -math.inf
 
@@ -37,7 +41,7 @@ class Repeats:
         """When `take` will have something, in monotonic seconds; infinite if nothing was asked for."""
         if not self._waiting:
             return self._values.due
-        return min(self._values.due, self._counted + max(0.0, self._cost - self._left) / DELIVERED_PER_SECOND)
+        return min(self._values.due, self._counted + max(0.0, self._cost - self._left) / self._per_second)
 
     def remember(self, stream: str, frames: list[bytes]) -> None:
         """Keep a message that is being sent instead of the one before it.
@@ -93,7 +97,7 @@ class Repeats:
             self._waiting[frames[0]] = frames
         if not self._waiting:
             return []
-        self._left = min(DELIVERED_AT_ONCE, self._left + (now - self._counted) * DELIVERED_PER_SECOND)
+        self._left = min(self._at_once, self._left + (now - self._counted) * self._per_second)
         self._counted = now
         self._cost = max(1, subscribers)
         topics = list(islice(self._waiting, min(_SLICE, int(self._left) // self._cost)))
