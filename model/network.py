@@ -11,7 +11,7 @@ from model.crnn import CRNN, PathDropout
 from model.features import FeatureParameters
 from model.harmony import Harmony
 from model.network_parameters import NetworkParameters as NetworkParameters
-from model.readout import readout
+from model.readout import readout, unheard_by_summary
 from model.summary import SpreadPath, Standardisation, SummaryPath, statistics_of
 
 _SMALLEST_INPUT_STD = 1e-3
@@ -40,14 +40,16 @@ class EmotionNetwork(nn.Module):
         harmony = Harmony.column_count * ("harmony" in parameters.columns)
         self._spectral = len(spectral) * feature_parameters.mel_bands
         self._heard = self._spectral + harmony
-        split = parameters.split_planes
-        self.crnn = CRNN(
-            self._heard,
-            parameters.crnn,
-            planes=len(spectral) if split else 1,
-            beside=harmony if split else 0,
-            members=parameters.members,
-        )
+        self.crnn: CRNN | None = None
+        if parameters.crnn is not None:
+            split = parameters.split_planes
+            self.crnn = CRNN(
+                self._heard,
+                parameters.crnn,
+                planes=len(spectral) if split else 1,
+                beside=harmony if split else 0,
+                members=parameters.members,
+            )
         self.crnn_dropout = PathDropout(parameters.crnn_dropout)
         columns = self._heard + parameters.ear_columns
         self.standardisation = Standardisation(columns)
@@ -129,6 +131,8 @@ class EmotionNetwork(nn.Module):
     def members_of(self, window: Tensor, statistics: Tensor | None) -> Tensor:
         """Estimate every frame of windows with every member, shape (batch, frames, members, 2).
 
+        Without a CRNN, there is one estimate for all frames of a window together.
+
         Parameters
         ----------
         window : Tensor, shape (batch, frames, feature_count + ear_columns)
@@ -154,7 +158,7 @@ class EmotionNetwork(nn.Module):
         Returns
         -------
         Tensor, shape (batch, at most window, 2)
-            Valence and arousal in [-1, 1].
+            Valence and arousal in [-1, 1]; without a CRNN, of shape (batch, 1, 2) for all frames together.
         """
         return self.forward_members(features).mean(dim=2)
 
@@ -162,6 +166,7 @@ class EmotionNetwork(nn.Module):
         """Estimate the frame `lag` frames before the newest one.
 
         The value is the mean over the outputs that `model.readout` says; the summary hears all that has been heard.
+        Without a CRNN, it is what the summary says of the frames that end where `model.readout` says.
 
         Parameters
         ----------
@@ -177,6 +182,9 @@ class EmotionNetwork(nn.Module):
         stds : Tensor, shape (batch, 2), or None
             Standard deviations of what listeners say around `values`; None if the network has no such path.
         """
+        if self.crnn is None:
+            heard = features.shape[1] - unheard_by_summary(self.network_parameters.window, lag)
+            return self._summarised(self.statistics(features[:, :heard]))
         newest = self._newest(features)
         statistics = self._statistics(features, newest) if self.summary is not None else None
         stds = self.spread(statistics) if self.spread is not None else None
@@ -188,12 +196,14 @@ class EmotionNetwork(nn.Module):
     def shortest_to_pad(self, lag: int) -> int:
         """Return how many frames a history has at least that `estimate_padded` takes."""
         window = self.network_parameters.window
+        if self.crnn is None:
+            return window + unheard_by_summary(window, lag)
         return window + readout(window + lag, window, lag)[0]
 
     def estimate_padded(self, histories: Sequence[Tensor], lag: int = 0) -> tuple[Tensor, Tensor | None]:
         """Estimate as `estimate` does histories of several lengths, at the cost of one batch.
 
-        All of them fill the CRNN's window; so only what is remembered beyond it differs in length, and of that only
+        All of them fill the window; so only what is remembered beyond it differs in length, and of that only
         statistics are taken.
 
         Parameters
@@ -210,6 +220,9 @@ class EmotionNetwork(nn.Module):
             As those of `estimate`.
         """
         window = self.network_parameters.window
+        if self.crnn is None:
+            unheard = unheard_by_summary(window, lag)
+            histories = [history[: len(history) - unheard] for history in histories]
         newest = self._newest(torch.stack([history[-window:] for history in histories]))
         statistics = None
         if self.summary is not None:
@@ -217,6 +230,8 @@ class EmotionNetwork(nn.Module):
             if self.network_parameters.memory:
                 raw.append(self._padded_statistics([h[-self.network_parameters.memory :] for h in histories]))
             statistics = self.statistics_standardisation(torch.cat(raw, dim=-1))
+            if self.crnn is None:
+                return self._summarised(statistics)
         stds = self.spread(statistics) if self.spread is not None else None
         unheard, described = readout(window + lag, window, lag)
         described_window = newest
@@ -226,6 +241,11 @@ class EmotionNetwork(nn.Module):
             )
         outputs = self._members_of(described_window, statistics).mean(dim=2)
         return outputs[:, described].mean(dim=1), stds
+
+    def _summarised(self, statistics: Tensor) -> tuple[Tensor, Tensor | None]:
+        assert self.summary is not None
+        values = torch.tanh(self.summary(statistics)).mean(dim=2)[:, 0]
+        return values, self.spread(statistics) if self.spread is not None else None
 
     def _padded_statistics(self, remembered: Sequence[Tensor]) -> Tensor:
         # behind the end stands silence, which changes no frame's harmony before it
@@ -252,8 +272,11 @@ class EmotionNetwork(nn.Module):
     def _members_of(self, standardised_window: Tensor, statistics: Tensor | None) -> Tensor:
         window = standardised_window[..., : self._heard]
         if self.summary is None:
+            assert self.crnn is not None
             return torch.tanh(self.crnn.scores(window))
         scores: Tensor = self.summary(statistics)
+        if self.crnn is None:
+            return torch.tanh(scores)
         if not self.training:
             return torch.tanh(scores + self.crnn.scores(window))
         scores = scores.repeat(1, window.shape[1], 1, 1)

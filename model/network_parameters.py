@@ -87,12 +87,13 @@ class NetworkParameters:
     Attributes
     ----------
     window : int
-        Frames that the CRNN hears at once when it tracks.
+        Frames that the CRNN hears at once when it tracks, and that the summary takes log-mel statistics of.
     memory : int
         Frames that the summary remembers harmony and the ear's columns of, at least `window`; 0 for no more than the
         window. Log-mel energies of a minute would tell it the recording, which it would learn by heart.
     columns : tuple of str
-        Groups of columns that the CRNN takes: ``logmel_mean``, ``logmel_std``, ``harmony``; harmony comes last.
+        Groups of columns that are heard in the window: ``logmel_mean``, ``logmel_std``, ``harmony``; harmony comes
+        last.
     ear_columns : int
         Columns that an ear (`model.ear`) adds behind the frontend's; only the summary takes them.
     remove_level : bool
@@ -113,8 +114,8 @@ class NetworkParameters:
     crnn_dropout : float
         Share of the windows in training for which the CRNN is left out, so that the summary learns to do without it
         (stochastic depth, Huang et al. 2016).
-    crnn : CRNNParameters
-        Sizes of the CRNN.
+    crnn : CRNNParameters or None
+        Sizes of the CRNN; None for none, so that the summary alone estimates.
     """
 
     window: int = 20
@@ -128,7 +129,7 @@ class NetworkParameters:
     summary_units: int | None = None
     spread_units: int = 0
     crnn_dropout: float = 0.0
-    crnn: CRNNParameters = field(default_factory=CRNNParameters)
+    crnn: CRNNParameters | None = field(default_factory=CRNNParameters)
 
     def __post_init__(self) -> None:
         """Refuse a window or columns that no network can take.
@@ -155,6 +156,8 @@ class NetworkParameters:
             raise ValueError("memory, ear_columns and spread_units need a summary: set summary_units")
         if not 0 <= self.crnn_dropout < 1 or (self.crnn_dropout and self.summary_units is None):
             raise ValueError(f"crnn_dropout must be from 0 to below 1, and needs a summary, not {self.crnn_dropout}")
+        if self.crnn is None and (self.summary_units is None or self.crnn_dropout or self.split_planes):
+            raise ValueError("without a crnn there must be a summary, and neither crnn_dropout nor split_planes")
         known = ("logmel_mean", "logmel_std", "harmony")
         if not self.columns or any(c not in known for c in self.columns) or len(set(self.columns)) < len(self.columns):
             raise ValueError(f"columns must be some of {', '.join(known)}, not {shown(', '.join(self.columns))}")
@@ -195,7 +198,8 @@ def parameters_from_json(metadata: Mapping[str, Any]) -> tuple[FeatureParameters
     features = FeatureParameters(**metadata["features"])
     described = dict(metadata["network"])
     described["columns"] = tuple(described["columns"])
-    described["crnn"] = CRNNParameters(**described["crnn"])
+    if described["crnn"] is not None:
+        described["crnn"] = CRNNParameters(**described["crnn"])
     return features, NetworkParameters(**described)
 
 

@@ -74,7 +74,7 @@ def _exported(checkpoint: Checkpoint) -> onnx.ModelProto:
     inputs, outputs = {HISTORY: history}, [ESTIMATES]
     if parameters.spread_units:
         outputs.append(STDS)
-    if parameters.summary_units is not None:
+    if parameters.summary_units is not None and parameters.crnn is not None:
         inputs[WINDOW] = history[:, -5:]
         outputs.append(EARLIER)
     with _evaluated(checkpoint.network) as network:

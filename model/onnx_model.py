@@ -2,8 +2,9 @@
 
 The file has one graph with two halves. The ear's turns ``spectrograms`` (frames, columns, bands) into ``heard``
 (frames, numbers). The network's turns ``history``, feature rows up to `NetworkParameters.history`, into ``estimates``
-of the newest frames (streams, window, 2) and ``stds`` (streams, 2). With a summary, it turns ``history`` and a
-``window`` of earlier rows into ``earlier`` estimates (streams, window, 2). The filterbanks are tensors beside them,
+of the newest frames (streams, window, 2), or without a CRNN of all of them together (streams, 1, 2), and ``stds``
+(streams, 2). With CRNN and summary, it turns ``history`` and a ``window`` of earlier rows into ``earlier`` estimates
+(streams, window, 2). The filterbanks are tensors beside them,
 and what a checkpoint's metadata say is the property ``moodring``.
 """
 
@@ -30,7 +31,7 @@ from model.network_parameters import (
 )
 from model.onnx_file import OnnxFile, parse_onnx
 from model.onnx_session import Session, check_shape
-from model.readout import readout
+from model.readout import readout, unheard_by_summary
 from model.regular_file import FileError, open_regular, size_of
 
 SPECTROGRAMS, HEARD = "spectrograms", "heard"
@@ -123,7 +124,7 @@ class OnnxModel(Estimator):
         history: dict[str, tuple[int | str, ...]] = {HISTORY: ("streams", "frames", columns)}
         self._newest = _Part(file.part(history, [ESTIMATES, *stds]), [ESTIMATES, *stds])
         self._earlier: _Part | None = None
-        if parameters.summary_units is not None:
+        if parameters.summary_units is not None and parameters.crnn is not None:
             window = {WINDOW: ("streams", "heard", columns)}
             self._earlier = _Part(file.part(history | window, [EARLIER, *stds]), [EARLIER, *stds])
         self._try(columns)
@@ -145,7 +146,10 @@ class OnnxModel(Estimator):
         return self._estimate(windows, lag)
 
     def _estimate(self, windows: FloatArray, lag: int, longest: float = 0.0) -> tuple[FloatArray, FloatArray | None]:
-        streams, frames = windows.shape[:2]
+        frames = windows.shape[1]
+        if self._parameters.crnn is None:
+            heard = windows[:, : frames - unheard_by_summary(self.window, lag)]
+            return self._run(self._newest, {HISTORY: heard}, 1, slice(None), longest)
         unheard, described = readout(frames, self.window, lag)
         inputs, part = {HISTORY: windows}, self._newest
         if unheard:
@@ -154,8 +158,14 @@ class OnnxModel(Estimator):
                 inputs = {HISTORY: heard}
             else:
                 inputs, part = {HISTORY: windows, WINDOW: heard}, self._earlier
+        return self._run(part, inputs, min(self.window, frames - unheard), described, longest)
+
+    def _run(
+        self, part: _Part, inputs: dict[str, FloatArray], outputs: int, described: slice, longest: float
+    ) -> tuple[FloatArray, FloatArray | None]:
+        streams = len(inputs[HISTORY])
         estimates, *stds = part.session.run(part.outputs, inputs, longest)
-        check_shape(part.outputs[0], estimates, (streams, min(self.window, frames - unheard), 2))
+        check_shape(part.outputs[0], estimates, (streams, outputs, 2))
         values: FloatArray = estimates[:, described].mean(axis=1)
         return values, check_shape(STDS, stds[0], (streams, 2)) if stds else None
 

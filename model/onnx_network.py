@@ -41,7 +41,9 @@ class ArrangedNetwork(nn.Module):
         self.scale: Tensor
         self.shift: Tensor
         self.mean_of_members: Tensor
-        self.crnn = _ArrangedCRNN(network.crnn, p.crnn.conv_filters)
+        self.crnn: _ArrangedCRNN | None = None
+        if network.crnn is not None and p.crnn is not None:
+            self.crnn = _ArrangedCRNN(network.crnn, p.crnn.conv_filters)
         self.paths = None if network.summary is None else _ArrangedPaths(network)
 
     def forward(self, history: Tensor, window: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -52,13 +54,14 @@ class ArrangedNetwork(nn.Module):
         history : Tensor, shape (streams, frames, feature_count + ear_columns)
             Up to `NetworkParameters.history` frames, oldest first.
         window : Tensor, shape (streams, heard, feature_count + ear_columns), optional
-            Earlier frames that are to be estimated as well, up to `NetworkParameters.window`.
+            Earlier frames that are to be estimated as well, up to `NetworkParameters.window`; not without a CRNN.
 
         Returns
         -------
         tuple of Tensor
-            Valence and arousal of the newest frames, up to `NetworkParameters.window`, shape (streams, heard, 2);
-            standard deviations, shape (streams, 2), if there is a spread; the estimates of `window`, if it is given.
+            Valence and arousal of the newest frames, up to `NetworkParameters.window`, shape (streams, heard, 2), or
+            without a CRNN of all of them together, shape (streams, 1, 2); standard deviations, shape (streams, 2), if
+            there is a spread; the estimates of `window`, if it is given.
         """
         newest = history[:, -self.network.network_parameters.window :]
         harmony, remembered = self._harmony_and_memory(newest, history)
@@ -94,9 +97,13 @@ class ArrangedNetwork(nn.Module):
         return torch.cat([*self.network.spectra(window), *harmony], dim=-1) * self.scale + self.shift
 
     def _estimates(self, heard: Tensor, scores: Tensor | None) -> Tensor:
-        of_members = self.crnn(heard)
-        if scores is not None:
-            of_members = of_members + scores
+        if self.crnn is None:
+            assert scores is not None
+            of_members = scores.unsqueeze(0)
+        else:
+            of_members = self.crnn(heard)
+            if scores is not None:
+                of_members = of_members + scores
         return functional.linear(torch.tanh(of_members), self.mean_of_members).transpose(0, 1)
 
 

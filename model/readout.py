@@ -1,4 +1,4 @@
-"""Which of a window's outputs an estimate is the mean of."""
+"""Which of what was heard an estimate at a lag is made from."""
 
 from __future__ import annotations
 
@@ -33,3 +33,23 @@ def readout(frames: int, window: int, lag: int) -> tuple[int, slice]:
     middle = outputs - 1 - (lag - unheard)
     reach = min(lag - unheard, middle)
     return unheard, slice(middle - reach, middle + reach + 1)
+
+
+def unheard_by_summary(window: int, lag: int) -> int:
+    """Say how many of the newest frames a summary without a CRNN leaves out at a lag.
+
+    Statistics of a window describe best what was heard a third of the window before its end, as was measured (3 s of
+    10 s; "Lag" in training/RESULTS.md), so a longer lag does not help: the window ends there.
+
+    Parameters
+    ----------
+    window : int
+        Frames of the window.
+    lag : int
+        Frames to look back.
+
+    Returns
+    -------
+    int
+    """
+    return max(0, lag - window // 3)

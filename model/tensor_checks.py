@@ -76,13 +76,15 @@ def check_cost(network: EmotionNetwork) -> None:
         Saying which of the three bounds it exceeds.
     """
     parameters, crnn = network.network_parameters, network.network_parameters.crnn
-    rows = crnn.conv_filters * network.crnn.width
-    widest = parameters.members * max(rows, crnn.fc_units, 2 * crnn.gru_units)
-    of_convolutions = sum(weight.numel() for weight in network.crnn.conv.parameters())
-    others = sum(weight.numel() for weight in network.parameters()) - of_convolutions
+    products = sum(weight.numel() for weight in network.parameters())
+    widest = 0
+    if crnn is not None and network.crnn is not None:
+        widest = parameters.members * max(crnn.conv_filters * network.crnn.width, crnn.fc_units, 2 * crnn.gru_units)
+        of_convolutions = sum(weight.numel() for weight in network.crnn.conv.parameters())
+        products += (network.crnn.width - 1) * of_convolutions
     columns = network.feature_parameters.feature_count + parameters.ear_columns
     for count, most, what in (
-        (parameters.window * (network.crnn.width * of_convolutions + others), MOST_PRODUCTS, "multiplications"),
+        (parameters.window * products, MOST_PRODUCTS, "multiplications"),
         (parameters.window * widest, MOST_ACTIVATIONS, "outputs of a layer"),
         (parameters.history * columns, MOST_REMEMBERED, "remembered numbers"),
     ):

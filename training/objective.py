@@ -65,9 +65,9 @@ class Objective(nn.Module):
             of_kind = sum(len(other) for other, of_other in zip(labels, kinds, strict=True) if of_other == kind)
             # concordance is taken within a data set: between data sets it would reward telling their recordings apart
             if kind == SIGNS:
-                part = recipe.sign_weight * sign_loss(output, label[:, -window:], recipe.sign_scale)
+                part = recipe.sign_weight * sign_loss(output, label[:, -output.shape[1] :], recipe.sign_scale)
             elif kind == PAIRS:
-                part = pair_loss(output, label[:, -window:], recipe.concordance)
+                part = pair_loss(output, label[:, -output.shape[1] :], recipe.concordance)
             else:
                 part = recipe.not_music_weight * output.square().mean()
             if kind != SIGNS and network.spread is not None and statistics is not None:

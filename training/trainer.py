@@ -190,7 +190,9 @@ def train(
 
 def _optimiser(network: EmotionNetwork, recipe: Recipe) -> torch.optim.Optimizer:
     of_summary = [p for path in (network.summary, network.spread) if path is not None for p in path.parameters()]
-    groups: list[dict[str, Any]] = [{"params": list(network.crnn.parameters()), "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = []
+    if network.crnn is not None:
+        groups.append({"params": list(network.crnn.parameters()), "weight_decay": 0.0})
     if of_summary:
         groups.append({"params": of_summary, "lr": recipe.summary_rate, "weight_decay": recipe.weight_decay})
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)

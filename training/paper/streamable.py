@@ -34,6 +34,7 @@ def as_checkpoint(
         crnn=system.configuration.crnn_parameters(),
     )
     network = EmotionNetwork(frontend.parameters, parameters)
+    assert network.crnn is not None
     network.crnn.load_state_dict(trained.body.state_dict())
     network.standardisation.mean.copy_(trained.input_mean)
     network.standardisation.std.copy_(trained.input_std)
