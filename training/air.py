@@ -40,6 +40,7 @@ MICROPHONE_BAND = (100.0, 9500.0)
 
 _MICROPHONE_BUMPS = ((5000.0, 3.0, 1.0),)
 _MOVED = 0.08
+_ROOMS_KEPT = 64
 _LEAD = 16
 """Samples before the direct sound that belong to it."""
 
@@ -172,7 +173,7 @@ def heard_through_air(
     return recorded
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_ROOMS_KEPT)
 def impulse_response(room: Room) -> DoubleArray:
     """Simulate what a microphone hears of a click in a room, without loudspeaker's and microphone's own colours.
 
@@ -193,7 +194,7 @@ def impulse_response(room: Room) -> DoubleArray:
     try:
         import pyroomacoustics
     except ImportError as error:
-        raise DataError("hearing through the air needs pyroomacoustics: install moodring[air]") from error
+        raise DataError("hearing through the air needs pyroomacoustics: install moodring[train]") from error
     # both are pyroomacoustics' own and global; sums come out the same only if it adds up in the same order
     pyroomacoustics.constants.set("num_threads", 1)
     pyroomacoustics.random.seed(0)
@@ -218,7 +219,7 @@ def impulse_response(room: Room) -> DoubleArray:
     return response
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_ROOMS_KEPT)
 def _response_with_transducers(room: Room) -> DoubleArray:
     import scipy.signal
 

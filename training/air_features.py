@@ -20,6 +20,7 @@ from training.air import SAMPLE_RATE, Room, heard_through_air
 from training.altered_sound import extract_samples
 from training.audio import read_mono
 from training.feature_cache import Extractor
+from training.random_rooms import COUNT, random_room
 from training.tables import DataError
 
 _LAYOUT = 1
@@ -83,6 +84,43 @@ class AirPath:
 
 
 @dataclass(frozen=True)
+class AirPathOfEach:
+    """How clips are heard if each is in a room, and amid noise, of its own: as training hears them.
+
+    Attributes
+    ----------
+    snrs : tuple of float
+        Least and greatest power of the music over that of the noise, in dB.
+    gains : tuple of float
+        As in `AirPath`.
+    rooms : int
+        Of `training.random_rooms`, the first so many.
+    """
+
+    snrs: tuple[float, float] = (5.0, 35.0)
+    gains: tuple[float, float] = (-20.0, 0.0)
+    rooms: int = COUNT
+
+    @property
+    def key(self) -> bytes:
+        """SHA-256 of what, beside the clip, the sound depends on; raises as `AirPath.key` does."""
+        rooms = [asdict(random_room(number)) for number in range(self.rooms)]
+        described = json.dumps([_LAYOUT, _simulator_version(), asdict(self), rooms], sort_keys=True)
+        return hashlib.sha256(described.encode()).digest()
+
+    def hear(self, samples: FloatArray, source: Path) -> FloatArray:
+        """Return what the microphone hears of a clip; see `AirPath.hear`."""
+        generator = np.random.default_rng([seed_of(source), 2])
+        room = random_room(int(generator.integers(self.rooms)))
+        return AirPath(room, float(generator.uniform(*self.snrs)), self.gains).hear(samples, source)
+
+
+def rooms_of_each(count: int) -> AirPathOfEach | None:
+    """Return how clips are heard in so many rooms; None if there are none."""
+    return AirPathOfEach(rooms=count) if count else None
+
+
+@dataclass(frozen=True)
 class ThroughAir:
     """What another extractor makes of a file that is played in a room.
 
@@ -90,12 +128,12 @@ class ThroughAir:
     ----------
     extractor : Extractor
         The other one.
-    path : AirPath
+    path : AirPath or AirPathOfEach
         How it hears.
     """
 
     extractor: Extractor
-    path: AirPath
+    path: AirPath | AirPathOfEach
 
     @property
     def key(self) -> bytes:
@@ -132,4 +170,4 @@ def _simulator_version() -> str:
     try:
         return importlib.metadata.version("pyroomacoustics")
     except importlib.metadata.PackageNotFoundError as error:
-        raise DataError("hearing through the air needs pyroomacoustics: install moodring[air]") from error
+        raise DataError("hearing through the air needs pyroomacoustics: install moodring[train]") from error

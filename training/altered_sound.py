@@ -16,8 +16,8 @@ import soundfile
 from model.ear import Ear
 from model.features import FloatArray, Frontend
 from training.audio import SOUND_FONT
-from training.extractors import EarExtractor, FrontendExtractor
-from training.feature_cache import Extractor, ExtractorCache, FeatureCache
+from training.extractors import EarExtractor, FrontendExtractor, SpectrogramExtractor
+from training.feature_cache import EarCache, Extractor, ExtractorCache, FeatureCache
 from training.tables import DataError
 
 
@@ -92,26 +92,15 @@ class AlteredFeatureCache(FeatureCache):
         ear: Ear | None = None,
     ) -> None:
         ExtractorCache.__init__(self, folder, alter(FrontendExtractor(frontend)), sound_font)
-        of_ear = None if ear is None else ExtractorCache(folder, alter(EarExtractor(ear)), sound_font)
+        of_ear = None
+        if ear is not None:
+            spectrograms = ExtractorCache(folder, alter(SpectrogramExtractor(ear.frontend)), sound_font)
+            of_ear = EarCache(folder, alter(EarExtractor(ear)), sound_font, ear=ear, spectrograms=spectrograms)
         object.__setattr__(self, "of_ear", of_ear)
 
     @property
     def frontend(self) -> Frontend:
         """What computes the features."""
-        other = _altered_for(self)
-        assert isinstance(other, FrontendExtractor)
-        return other.frontend
-
-    @property
-    def ear(self) -> Ear | None:
-        """What hears the same."""
-        if self.of_ear is None:
-            return None
-        other = _altered_for(self.of_ear)
-        assert isinstance(other, EarExtractor)
-        return other.ear
-
-
-def _altered_for(cache: ExtractorCache) -> Extractor:
-    altering: AlteringExtractor = cache.extractor  # type: ignore[assignment]
-    return altering.extractor
+        altering: AlteringExtractor = self.extractor  # type: ignore[assignment]
+        assert isinstance(altering.extractor, FrontendExtractor)
+        return altering.extractor.frontend

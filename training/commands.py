@@ -47,7 +47,9 @@ LIVE = "live"
     help="live: folder with more music to distil the ear from; needs no labels.",
 )
 @click.option("--window", type=click.IntRange(2, 600), help="live: frames the network hears at once.  [default: 20]")
+@click.option("--crnn", is_flag=True, default=None, help="live: put the paper's CRNN beside the summary.")
 @click.option("--steps", type=click.IntRange(min=1), help="live: steps of training.  [default: the recipe's]")
+@options.rooms("live: ")
 @options.SEED
 @click.option(
     "--validation-fold",
@@ -77,7 +79,9 @@ def train(
     ear_name: str | None,
     unlabelled: Path | None,
     window: int | None,
+    crnn: bool | None,
     steps: int | None,
+    rooms: int | None,
     seed: int,
     validation_fold: int | None,
     licence: str,
@@ -102,7 +106,9 @@ def train(
         "--ear": ear_name,
         "--unlabelled": unlabelled,
         "--window": window,
+        "--crnn": crnn,
         "--steps": steps,
+        "--rooms": rooms,
         "--validation-fold": validation_fold,
         "--processes": processes,
     }
@@ -129,7 +135,9 @@ def train(
             ear_name=ear_name or "none",
             unlabelled=unlabelled,
             window=window or 20,
+            crnn=bool(crnn),
             steps=steps,
+            rooms=rooms,
             seed=seed,
             resume=resume,
             validation_fold=validation_fold,
@@ -202,6 +210,7 @@ def _refuse(values: dict[str, Any], reason: str) -> None:
     help="Also hear the clips with this gain, in dB, and tell how much estimates change: -20 for the goal.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="With trainings: steps of each.")
+@options.rooms("With trainings: ")
 @click.option("--seed", type=click.IntRange(0, 2**28), default=0, help="With trainings: what they follow from.")
 @options.report_options
 @options.material_options
@@ -219,6 +228,7 @@ def evaluate(
     snr: float,
     gain: float | None,
     steps: int | None,
+    rooms: int | None,
     seed: int,
 ) -> None:
     """Measure CHECKPOINT (or the one that moodring ships) on the held-out clips of labelled music.
@@ -267,14 +277,15 @@ def evaluate(
             folder,
             report,
             steps=steps,
+            rooms=rooms,
             seed=seed,
             cache=material.cache,
             sound_font=material.sound_font,
             jobs=material.jobs,
         )
         return
-    if steps is not None:
-        raise click.UsageError("--steps is for --cross-validate and --learning-curve")
+    if steps is not None or rooms is not None:
+        raise click.UsageError("--steps and --rooms are for --cross-validate and --learning-curve")
     if gain is not None and (room or lag):
         raise click.UsageError("--room and --lag do not go with --gain, which is measured in itself and at zero lag")
     from training.running import run_evaluation

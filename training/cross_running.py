@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.ears import DistilledListener
+from training.air_features import rooms_of_each
 from training.audio import SOUND_FONT
-from training.clips import EVALUATION, FOLDS
+from training.clips import EVALUATION, FOLDS, Clip
 from training.distillation import DistillationSettings
 from training.drawing import require_matplotlib
 from training.ear_choice import musicnn_ear
@@ -29,11 +30,11 @@ from training.fold_ears import FoldDistillation, FoldEarMaterials, both_of
 from training.held_out import Fold, Material, Materials, cross_validate
 from training.not_music import not_music
 from training.plots import draw_plots
-from training.recipe import Recipe
+from training.recipe import Recipe, adapted_recipe
 from training.report import write_json
 from training.tables import DataError
 from training.tracks import Tracks, read_tracks, write_tracks
-from training.workspace import Workspace, progress_bar
+from training.workspace import Workspace, progress_bar, room_cache
 
 LAGS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)
 """Seconds for which held-out clips are estimated anew, beside zero."""
@@ -97,6 +98,7 @@ def run_cross_validation(
     options: ReportOptions,
     *,
     steps: int | None = None,
+    rooms: int | None = None,
     seed: int = 0,
     cache: Path | None = None,
     sound_font: Path | None = None,
@@ -115,7 +117,7 @@ def run_cross_validation(
     console = Console()
     checkpoint = load_checkpoint(path)
     workspace = Workspace.open(folder, jobs, console)
-    recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
+    recipe = adapted_recipe(steps, rooms)
     parameters = checkpoint.network.network_parameters
     notes = {
         "model": checkpoint.name,
@@ -162,34 +164,56 @@ def _ear_notes(checkpoint: Checkpoint) -> dict[str, Any]:
 def _materials(
     checkpoint: Checkpoint, workspace: Workspace, recipe: Recipe, cache: Path, sound_font: Path, seed: int, jobs: int
 ) -> Materials:
-    ear = checkpoint.ear
+    ear, frontend = checkpoint.ear, checkpoint.frontend
     window = checkpoint.network.network_parameters.window
-    if not isinstance(ear, DistilledListener):
-        return workspace.material(FeatureCache(cache, checkpoint.frontend, sound_font, ear), window)
-    distillation = FoldDistillation(
-        musicnn_ear(), cache, DistillationSettings(), ear.network.parameters_, seed, sound_font
-    )
     folds = Fold.all_of(recipe)
+    rooms = rooms_of_each(recipe.rooms)
+
+    def is_trained_on(clip: Clip) -> bool:
+        return any(fold.is_trained_on(clip) for fold in folds)
+
+    if not isinstance(ear, DistilledListener):
+        return workspace.material(
+            FeatureCache(cache, frontend, sound_font, ear),
+            window,
+            rooms=room_cache(cache, frontend, rooms, sound_font, ear),
+            trained_on=is_trained_on,
+        )
+    distillation = FoldDistillation(
+        musicnn_ear(), cache, DistillationSettings(), ear.network.parameters_, seed, sound_font, rooms
+    )
     clips = {
         name: used
         for name, of_set in workspace.clips.items()
-        if (used := [c for c in of_set if any(fold.is_trained_on(c) or fold.is_left_out(c) for fold in folds)])
+        if (used := [c for c in of_set if is_trained_on(c) or any(fold.is_left_out(c) for fold in folds)])
     }
     every = [clip for of_set in clips.values() for clip in of_set]
-    music = [clip for clip in every if any(fold.is_trained_on(clip) for fold in folds)]
+    music = [clip for clip in every if is_trained_on(clip)]
+    heard_times = 1 if rooms is None else 2
     with progress_bar(workspace.console) as progress:
-        heard = progress.add_task("what ears look at, and what musicnn hears", total=len(every) + len(music))
+        total = len(every) + heard_times * len(music)
+        heard = progress.add_task("what ears look at, and what musicnn hears", total=total)
         distillation.fill(every, music, jobs, lambda count: progress.advance(heard, count))
-    plain = FeatureCache(cache, checkpoint.frontend, sound_font)
+    plain = FeatureCache(cache, frontend, sound_font)
     features = {name: workspace.features(name, of_set, plain) for name, of_set in clips.items()}
+    of_rooms = room_cache(cache, frontend, rooms, sound_font)
+    in_rooms = {} if of_rooms is None else workspace.in_rooms(clips, of_rooms, is_trained_on)
     with progress_bar(workspace.console) as progress:
         taught = progress.add_task("distilling the folds' ears", total=len(folds) * distillation.settings.steps)
         ears = distillation.ears(folds, clips, jobs, lambda count: progress.advance(taught, count))
-    frontend = checkpoint.frontend
     with progress_bar(workspace.console) as progress:
         progress.add_task("features of what is not music", total=None)
         silent = both_of(not_music(frontend.parameters, shortest=window), frontend, distillation.teacher.frontend)
-    return FoldEarMaterials(clips, features, silent, ears, distillation.spectrograms, frontend.parameters)
+    return FoldEarMaterials(
+        clips,
+        features,
+        silent,
+        ears,
+        distillation.spectrograms,
+        frontend.parameters,
+        in_rooms,
+        distillation.room_spectrograms,
+    )
 
 
 def run_held_out_report(

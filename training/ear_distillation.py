@@ -16,6 +16,7 @@ import soundfile
 from model.distilled_ear import DistilledEarParameters
 from model.ear import COLUMNS, MEL_BANDS, Ear
 from model.ears import DistilledListener
+from training.air_features import AirPathOfEach, ThroughAir
 from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, Clip, StaticLabels
 from training.distillation import DistillationSettings, distil
@@ -54,6 +55,13 @@ def lesson_caches(folder: Path, teacher: Ear, sound_font: Path = SOUND_FONT) -> 
     )
 
 
+def room_spectrogram_cache(
+    folder: Path, teacher: Ear, rooms: AirPathOfEach, sound_font: Path = SOUND_FONT
+) -> ExtractorCache:
+    """Return where the spectrograms are kept of what is heard in rooms."""
+    return ExtractorCache(folder, ThroughAir(SpectrogramExtractor(teacher.frontend), rooms), sound_font)
+
+
 def distil_ear(
     clips: Sequence[Clip],
     folder: Path,
@@ -61,6 +69,7 @@ def distil_ear(
     settings: DistillationSettings | None = None,
     parameters: DistilledEarParameters | None = None,
     *,
+    rooms: AirPathOfEach | None = None,
     sound_font: Path = SOUND_FONT,
     jobs: int = 1,
     seed: int = 0,
@@ -81,6 +90,9 @@ def distil_ear(
         How; the defaults if not given.
     parameters : DistilledEarParameters, optional
         The ear's sizes; the defaults if not given.
+    rooms : AirPathOfEach, optional
+        Rooms in which the student hears the clips as well; what it is to say there is what the teacher says of the
+        clips as they are.
     sound_font : Path
         What MIDI is rendered with.
     jobs : int
@@ -88,7 +100,7 @@ def distil_ear(
     seed : int
         Everything random follows from it.
     heard : callable
-        Called with the number of clips that became ready, twice for every clip.
+        Called with the number of clips that became ready, twice for every clip, or three times with rooms.
     stepped : callable
         Called after every step of training with its number and its loss.
 
@@ -104,16 +116,21 @@ def distil_ear(
     if not clips:
         raise DataError("there is no music to distil an ear from")
     spectrogram_cache, teacher_cache = lesson_caches(folder, teacher, sound_font)
-    for cache in (spectrogram_cache, teacher_cache):
+    looks = [spectrogram_cache]
+    if rooms is not None:
+        looks.append(room_spectrogram_cache(folder, teacher, rooms, sound_font))
+    for cache in (*looks, teacher_cache):
         for error in cache.fill(clips, jobs, heard).values():
             raise error
     spectrograms, targets = [], []
     for clip in clips:
-        # half precision: all of them are in memory at once
-        looked_at = spectrogram_cache.load(clip.source).astype(np.float16)
-        spectrograms.append(looked_at.reshape(-1, COLUMNS, MEL_BANDS))
         said = teacher_cache.load(clip.source)
-        targets.append(said[np.minimum(np.arange(len(said)) + TEACHER_DELAY, len(said) - 1)])
+        said = said[np.minimum(np.arange(len(said)) + TEACHER_DELAY, len(said) - 1)]
+        for cache in looks:
+            # half precision: all of them are in memory at once
+            looked_at = cache.load(clip.source)[: len(said)].astype(np.float16)
+            spectrograms.append(looked_at.reshape(-1, COLUMNS, MEL_BANDS))
+            targets.append(said[: len(looked_at)])
     sizes = parameters or DistilledEarParameters()
     student, _ = distil(spectrograms, targets, sizes, settings or DistillationSettings(), seed, stepped)
     return DistilledListener(teacher.frontend, student)

@@ -24,7 +24,7 @@ from model.features import FloatArray, Frontend
 from training.arrays import read_floats
 from training.audio import RENDER_GAIN, SOUND_FONT, is_midi
 from training.clips import Clip
-from training.extractors import EarExtractor, FrontendExtractor
+from training.extractors import EarExtractor, FrontendExtractor, SpectrogramExtractor, hear_kept
 from training.files import write_whole
 from training.processes import worker_pool
 from training.tables import DataError
@@ -120,11 +120,15 @@ class ExtractorCache:
         kept = _read(path, self.extractor.column_count)
         if kept is not None:
             return kept
-        features = self.extractor(source, self.sound_font)
+        features = self.extract(source)
         content = io.BytesIO()
         np.save(content, features, allow_pickle=False)
         write_whole(path, content.getvalue(), "the feature cache", make_folder=True)
         return features
+
+    def extract(self, source: Path) -> FloatArray:
+        """Compute the features of a file, whether they are kept or not; see `load`."""
+        return self.extractor(source, self.sound_font)
 
     def load_all(
         self, clips: Sequence[Clip], jobs: int = 1, heard: Callable[[int], None] = lambda _: None
@@ -202,6 +206,28 @@ class ExtractorCache:
         return failures
 
 
+@dataclass(frozen=True, kw_only=True)
+class EarCache(ExtractorCache):
+    """What an ear says of clips, computed once; where it is kept what ears look at, no clip is read for that.
+
+    Attributes
+    ----------
+    ear : Ear
+        What hears.
+    spectrograms : ExtractorCache
+        Where `training.extractors.SpectrogramExtractor`'s arrays of the same sound are, if they were needed before.
+    """
+
+    ear: Ear
+    spectrograms: ExtractorCache
+
+    def extract(self, source: Path) -> FloatArray:
+        """Compute what is said of a file, bit for bit the same from what is kept as from the file."""
+        if self.spectrograms.is_kept(source):
+            return hear_kept(self.ear, self.spectrograms.load(source))
+        return super().extract(source)
+
+
 @dataclass(frozen=True, init=False)
 class FeatureCache(ExtractorCache):
     """The rows that a network takes of clips, computed once: the features and, behind them, what an ear says.
@@ -220,20 +246,20 @@ class FeatureCache(ExtractorCache):
         What hears the same frames.
     """
 
-    of_ear: ExtractorCache | None = None
+    of_ear: EarCache | None = None
 
     def __init__(self, folder: Path, frontend: Frontend, sound_font: Path = SOUND_FONT, ear: Ear | None = None) -> None:
         super().__init__(folder, FrontendExtractor(frontend), sound_font)
-        of_ear = None if ear is None else ExtractorCache(folder, EarExtractor(ear), sound_font)
+        of_ear = None
+        if ear is not None:
+            spectrograms = ExtractorCache(folder, SpectrogramExtractor(ear.frontend), sound_font)
+            of_ear = EarCache(folder, EarExtractor(ear), sound_font, ear=ear, spectrograms=spectrograms)
         object.__setattr__(self, "of_ear", of_ear)
 
     @property
     def ear(self) -> Ear | None:
         """What hears the same frames."""
-        if self.of_ear is None:
-            return None
-        assert isinstance(self.of_ear.extractor, EarExtractor)
-        return self.of_ear.extractor.ear
+        return None if self.of_ear is None else self.of_ear.ear
 
     def load(self, source: Path) -> FloatArray:
         """Return the rows of a file, shape (frames, feature_count + ear_columns); see `ExtractorCache.load`."""

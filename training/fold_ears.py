@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from model.distilled_ear import DistilledEarParameters
 from model.ear import Ear, EarFrontend
 from model.ears import DistilledListener, build_ear, ear_tensors, ear_to_json
 from model.features import FeatureParameters, FloatArray, Frontend
+from training.air_features import AirPathOfEach
 from training.audio import SOUND_FONT
 from training.clips import Clip
 from training.distillation import DistillationSettings
-from training.ear_distillation import distil_ear, lesson_caches
+from training.ear_distillation import distil_ear, lesson_caches, room_spectrogram_cache
 from training.extractors import hear_kept, look_at
 from training.feature_cache import ExtractorCache
 from training.held_out import Fold, Material, fold_seed
@@ -49,6 +50,8 @@ class FoldDistillation:
         Each ear has a seed of its own, which follows from this one.
     sound_font : Path
         What MIDI is rendered with.
+    rooms : AirPathOfEach or None
+        Rooms in which they hear as well.
     """
 
     teacher: Ear
@@ -57,11 +60,19 @@ class FoldDistillation:
     parameters: DistilledEarParameters
     seed: int = 0
     sound_font: Path = SOUND_FONT
+    rooms: AirPathOfEach | None = None
 
     @property
     def spectrograms(self) -> ExtractorCache:
         """Where what the ears look at is kept."""
         return lesson_caches(self.folder, self.teacher, self.sound_font)[0]
+
+    @property
+    def room_spectrograms(self) -> ExtractorCache | None:
+        """Where what they look at in rooms is kept; None without rooms."""
+        if self.rooms is None:
+            return None
+        return room_spectrogram_cache(self.folder, self.teacher, self.rooms, self.sound_font)
 
     def fill(
         self, clips: Sequence[Clip], music: Sequence[Clip], jobs: int = 1, heard: Callable[[int], None] = lambda _: None
@@ -77,7 +88,8 @@ class FoldDistillation:
         jobs : int
             Processes that compute.
         heard : callable
-            Called with the number of clips that became ready, of clips and music together.
+            Called with the number of clips that became ready, of clips and music together, and of music once more
+            with rooms.
 
         Raises
         ------
@@ -85,7 +97,10 @@ class FoldDistillation:
             If a file cannot be decoded, or the cache cannot be written.
         """
         spectrograms, said = lesson_caches(self.folder, self.teacher, self.sound_font)
-        for cache, needed in ((spectrograms, clips), (said, music)):
+        lessons: list[tuple[ExtractorCache, Sequence[Clip]]] = [(spectrograms, clips), (said, music)]
+        if self.room_spectrograms is not None:
+            lessons.append((self.room_spectrograms, music))
+        for cache, needed in lessons:
             for error in cache.fill(needed, jobs, heard).values():
                 raise error
 
@@ -99,6 +114,7 @@ class FoldDistillation:
             self.teacher,
             self.settings,
             self.parameters,
+            rooms=self.rooms,
             sound_font=self.sound_font,
             seed=fold_seed(self.seed, fold),
             stepped=stepped,
@@ -167,6 +183,10 @@ class FoldEarMaterials:
         Where what the ears look at is kept.
     parameters : FeatureParameters
         Layout of the features.
+    in_rooms : dict
+        Of each clip, or None, the frontend's features of what is heard in a room.
+    room_spectrograms : ExtractorCache or None
+        Where what the ears look at in rooms is kept.
     """
 
     clips: dict[str, list[Clip]]
@@ -175,6 +195,8 @@ class FoldEarMaterials:
     ears: dict[Fold, DistilledListener]
     spectrograms: ExtractorCache
     parameters: FeatureParameters
+    in_rooms: dict[str, list[FloatArray | None]] = field(default_factory=dict)
+    room_spectrograms: ExtractorCache | None = None
 
     def of_fold(self, fold: Fold) -> Material:
         """Return the clips with the rows of one fold.
@@ -193,9 +215,18 @@ class FoldEarMaterials:
             ]
             for name, of_set in self.clips.items()
         }
+        in_rooms: dict[str, list[FloatArray | None]] = {}
+        if self.room_spectrograms is not None:
+            in_rooms = {
+                name: [
+                    None if features is None else _rows(ear, features, self.room_spectrograms.load(clip.source))
+                    for clip, features in zip(self.clips[name], of_set, strict=True)
+                ]
+                for name, of_set in self.in_rooms.items()
+            }
         silent = [_rows(ear, *both) for both in self.not_music]
         sampler = not_music_sampler(silent, self.parameters.frame_duration)
-        return Material(self.clips, rows, sampler, self.parameters)
+        return Material(self.clips, rows, sampler, self.parameters, in_rooms)
 
 
 def both_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -87,12 +87,15 @@ class Material:
         Windows of sounds that are not music.
     parameters : FeatureParameters
         Layout of the rows.
+    in_rooms : dict
+        Of each clip, or None, the same of what is heard of it in a room, which is trained on as well.
     """
 
     clips: dict[str, list[Clip]]
     rows: dict[str, list[FloatArray]]
     not_music: WindowSampler | None
     parameters: FeatureParameters
+    in_rooms: dict[str, list[FloatArray | None]] = field(default_factory=dict)
 
     def of_fold(self, fold: Fold) -> Material:
         """Return the same material for each fold."""
@@ -102,12 +105,20 @@ class Material:
         """Return a sampler for each named data set's chosen clips, passing over sets without any."""
         samplers = {}
         for name in names:
-            places = [i for i, clip in enumerate(self.clips.get(name, [])) if chosen(clip)]
-            if places:
-                clips, rows = self.clips[name], self.rows[name]
-                samplers[name] = WindowSampler(
-                    [clips[i] for i in places], [rows[i] for i in places], self.parameters.frame_duration
-                )
+            if name not in self.clips:
+                continue
+            ways: list[Sequence[FloatArray | None]] = [self.rows[name]]
+            if name in self.in_rooms:
+                ways.append(self.in_rooms[name])
+            heard = [
+                (clip, rows)
+                for way in ways
+                for clip, rows in zip(self.clips[name], way, strict=True)
+                if rows is not None and chosen(clip)
+            ]
+            if heard:
+                clips, features = [clip for clip, _ in heard], [rows for _, rows in heard]
+                samplers[name] = WindowSampler(clips, features, self.parameters.frame_duration)
         return samplers
 
     def tracks(self, network: EmotionNetwork, chosen: Callable[[Clip], bool], lag: int = 0) -> Tracks:

@@ -6,7 +6,6 @@ import concurrent.futures
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from model.checkpoint import load_checkpoint
 from model.network import NetworkParameters
+from training.air_features import rooms_of_each
 from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, EVALUATION, Clip
 from training.cross_running import ReportOptions
@@ -26,12 +26,12 @@ from training.figures.measuring import measure
 from training.figures.report import write_markdown
 from training.held_out import Material
 from training.processes import worker_pool
-from training.recipe import Recipe
+from training.recipe import Recipe, adapted_recipe
 from training.report import write_json
 from training.tables import DataError
 from training.tracks import Tracks
 from training.trainer import train
-from training.workspace import Workspace, progress_bar
+from training.workspace import Workspace, progress_bar, room_cache
 
 SHARES = (Fraction(1, 8), Fraction(1, 4), Fraction(1, 2), Fraction(1))
 """Of every data set's development songs."""
@@ -142,6 +142,7 @@ def run_learning_curve(
     options: ReportOptions,
     *,
     steps: int | None = None,
+    rooms: int | None = None,
     seed: int = 0,
     cache: Path | None = None,
     sound_font: Path | None = None,
@@ -162,10 +163,15 @@ def run_learning_curve(
     workspace = Workspace.open(folder, jobs, console)
     if not any(clip.part == EVALUATION for clips in workspace.clips.values() for clip in clips):
         raise DataError(f'"{folder}" has no held-out clips')
-    recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
+    recipe = adapted_recipe(steps, rooms)
     network = checkpoint.network.network_parameters
-    features = FeatureCache(cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT, checkpoint.ear)
-    material = workspace.material(features, network.window)
+    where, frontend, font = cache or default_folder(), checkpoint.frontend, sound_font or SOUND_FONT
+    material = workspace.material(
+        FeatureCache(where, frontend, font, checkpoint.ear),
+        network.window,
+        rooms=room_cache(where, frontend, rooms_of_each(recipe.rooms), font, checkpoint.ear),
+        trained_on=lambda clip: clip.part == DEVELOPMENT and recipe.windows_per_step.get(clip.dataset, 0) > 0,
+    )
     torch.set_num_threads(1)
     with progress_bar(console) as progress:
         task = progress.add_task("training on more and more songs", total=len(SHARES) * recipe.steps)

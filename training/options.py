@@ -27,6 +27,18 @@ SEED = click.option(
     show_default=True,
     help="What everything random follows from.",
 )
+
+
+def rooms(where: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that says in how many rooms music is heard; `where` it counts begins its help."""
+    return click.option(
+        "--rooms",
+        type=click.IntRange(0, 1000),
+        help=f"{where}hear each clip in one of so many simulated rooms, amid noise, too, so that microphones' sound is "
+        "known; 0 for none.  [default: the recipe's]",
+    )
+
+
 FEATURES_OPTION = click.option(
     "--features",
     type=click.Choice(FEATURES),

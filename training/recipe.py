@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from model.crnn import CRNNParameters
 from model.network import NetworkParameters
+from training.random_rooms import COUNT
 
 MEMORY = 120
 """Frames (60 s) that the summary looks back over."""
 
 
-def default_network(window: int = 20, ear_columns: int = 0, small: bool = False) -> NetworkParameters:
+def default_network(
+    window: int = 20, ear_columns: int = 0, small: bool = False, crnn: bool = False
+) -> NetworkParameters:
     """Return the network of the bundled checkpoints.
 
     Parameters
     ----------
     window : int
-        Frames that the CRNN hears at once.
+        Frames that log-mel statistics are taken of, and that a CRNN hears at once.
     ear_columns : int
         Outputs of the ear.
     small : bool
         For the default's ear: with fewer hidden units, so that all weights together stay below 300 thousand.
+    crnn : bool
+        Put a CRNN beside the summary.
 
     Returns
     -------
@@ -33,12 +38,12 @@ def default_network(window: int = 20, ear_columns: int = 0, small: bool = False)
         window=window,
         memory=max(window, MEMORY),
         ear_columns=ear_columns,
-        split_planes=True,
+        split_planes=crnn,
         members=3,
         summary_units=24 if small else 32,
         spread_units=16 if small else 32,
-        crnn_dropout=0.5,
-        crnn=CRNNParameters(dropout=0.35),
+        crnn_dropout=0.5 if crnn else 0.0,
+        crnn=CRNNParameters(dropout=0.35) if crnn else None,
     )
 
 
@@ -74,6 +79,9 @@ class Recipe:
         How far from zero outputs need not be; see `training.losses.sign_loss`.
     equaliser, noise_share : float
         See `training.augmentation.augment`.
+    rooms : int
+        Rooms of `training.random_rooms`, in one of which each clip is heard, too; 0 for none. Half of the windows are
+        of what is heard there.
     splice_share : float
         Share of the histories that begin with other music; see `training.augmentation.splice`.
     averaging : float
@@ -97,9 +105,18 @@ class Recipe:
     sign_scale: float = 6.0
     equaliser: float = 3.0
     noise_share: float = 0.5
+    rooms: int = COUNT
     splice_share: float = 0.4
     averaging: float = 0.99
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as a JSON object."""
         return {**asdict(self), "windows_per_step": dict(self.windows_per_step)}
+
+
+def adapted_recipe(steps: int | None = None, rooms: int | None = None) -> Recipe:
+    """Return the recipe with other numbers of steps and rooms, where they are given."""
+    recipe = Recipe()
+    return replace(
+        recipe, steps=recipe.steps if steps is None else steps, rooms=recipe.rooms if rooms is None else rooms
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.ear import Ear
 from model.ears import DistilledListener
 from training.air import find_room
-from training.air_features import AirPath, ThroughAir
+from training.air_features import AirPath, AirPathOfEach, ThroughAir, rooms_of_each
 from training.altered_sound import AlteredFeatureCache
 from training.audio import SOUND_FONT
 from training.baseline import RidgeBaseline
@@ -34,13 +33,13 @@ from training.gain_features import WithGain
 from training.held_out import CALIBRATION_FOLD, calibrate
 from training.launching import training_group
 from training.rank import work
-from training.recipe import Recipe, default_network
+from training.recipe import Recipe, adapted_recipe, default_network
 from training.report import as_json, as_tables, worst_clips
 from training.state import state_beside
 from training.tables import DataError
 from training.tracking import Estimate
 from training.trainer import train
-from training.workspace import Workspace, progress_bar, training_frontend
+from training.workspace import Workspace, progress_bar, room_cache, training_frontend
 
 
 def run_training(
@@ -51,7 +50,9 @@ def run_training(
     ear_name: str = "none",
     unlabelled: Path | None = None,
     window: int = 20,
+    crnn: bool = False,
     steps: int | None = None,
+    rooms: int | None = None,
     seed: int = 0,
     resume: bool = False,
     validation_fold: int | None = None,
@@ -76,7 +77,7 @@ def run_training(
         return
     console = Console()
     state = state_beside(output, resume)
-    recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
+    recipe = adapted_recipe(steps, rooms)
     workspace = Workspace.open(folder, jobs, console)
 
     def is_for_training(clip: Clip) -> bool:
@@ -96,18 +97,27 @@ def run_training(
         raise DataError(f'"{folder}" has no clips to train on; the recipe takes {", ".join(recipe.windows_per_step)}')
 
     frontend = training_frontend()
+    where, font = cache or default_folder(), sound_font or SOUND_FONT
+    in_rooms = rooms_of_each(recipe.rooms)
     if ear_name == DISTILLED:
         music = [clip for clips in chosen.values() for clip in clips] + unlabelled_clips(unlabelled)
-        ear: Ear | None = _distil(music, cache or default_folder(), sound_font or SOUND_FONT, jobs, seed, console)
+        ear: Ear | None = _distil(music, where, in_rooms, font, jobs, seed, console)
     else:
         ear = find_ear(ear_name)
-    features = FeatureCache(cache or default_folder(), frontend, sound_font or SOUND_FONT, ear)
-    material = workspace.material(features, window, list(chosen))
+    features = FeatureCache(where, frontend, font, ear)
+    material = workspace.material(
+        features,
+        window,
+        list(chosen),
+        rooms=room_cache(where, frontend, in_rooms, font, ear),
+        trained_on=is_for_training,
+    )
     samplers = material.samplers(list(chosen), is_for_training)
     parameters = default_network(
         window,
         ear_columns=0 if ear is None else ear.shape.outputs,
         small=isinstance(ear, DistilledListener),
+        crnn=crnn,
     )
     torch.set_num_threads(1)
     with training_group(processes, place) as group, progress_bar(console) as progress:
@@ -174,18 +184,25 @@ def run_training(
 
 
 def _distil(
-    music: Sequence[Clip], cache: Path, sound_font: Path, jobs: int, seed: int, console: Console
+    music: Sequence[Clip],
+    cache: Path,
+    rooms: AirPathOfEach | None,
+    sound_font: Path,
+    jobs: int,
+    seed: int,
+    console: Console,
 ) -> DistilledListener:
     teacher = musicnn_ear()
     settings = DistillationSettings()
     with progress_bar(console) as progress:
-        heard = progress.add_task("what musicnn hears", total=2 * len(music))
+        heard = progress.add_task("what musicnn hears", total=(2 if rooms is None else 3) * len(music))
         taught = progress.add_task("distilling an ear", total=settings.steps)
         return distil_ear(
             music,
             cache,
             teacher,
             settings,
+            rooms=rooms,
             sound_font=sound_font,
             jobs=jobs,
             seed=seed,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from model.checkpoint import Checkpoint
+from model.ear import Ear
 from model.errors import MoodringError
 from model.features import FloatArray, Frontend, build_frontend
 from training import datasets
+from training.air_features import AirPathOfEach, ThroughAir
+from training.altered_sound import AlteredFeatureCache
 from training.clips import DEVELOPMENT, Clip
 from training.datasets.deam_splits import Split
 from training.evaluation import Result, evaluate, label_mean
-from training.feature_cache import FeatureCache
+from training.feature_cache import ExtractorCache, FeatureCache
 from training.held_out import Material
 from training.not_music import not_music_features, not_music_sampler
 from training.sampling import WindowSampler
@@ -69,7 +73,7 @@ class Workspace:
             )
         return cls({d.name: d for d in found}, {d.name: d.clips() for d in found}, jobs, console)
 
-    def features(self, name: str, clips: Sequence[Clip], cache: FeatureCache) -> list[FloatArray]:
+    def features(self, name: str, clips: Sequence[Clip], cache: ExtractorCache) -> list[FloatArray]:
         """Return the features of clips, showing progress.
 
         Parameters
@@ -77,17 +81,45 @@ class Workspace:
         name : str
             Shown beside the progress.
         clips : sequence of Clip
-        cache : FeatureCache
+        cache : ExtractorCache
 
         Returns
         -------
-        list of ndarray of float32, shape (frames, feature_count)
+        list of ndarray of float32, shape (frames, column_count)
         """
         with progress_bar(self.console) as progress:
             task = progress.add_task(f"features of {name}", total=len(clips))
             return cache.load_all(clips, self.jobs, lambda count: progress.advance(task, count))
 
-    def material(self, cache: FeatureCache, window: int, names: Sequence[str] | None = None) -> Material:
+    def in_rooms(
+        self, clips: Mapping[str, Sequence[Clip]], cache: ExtractorCache, chosen: Callable[[Clip], bool]
+    ) -> dict[str, list[FloatArray | None]]:
+        """Return the rows of what is heard of the chosen ones among clips, in rooms; None for the others.
+
+        Parameters
+        ----------
+        clips : mapping
+            Clips by data set.
+        cache : ExtractorCache
+            Of what is heard in rooms.
+        chosen : callable
+            Which clips are trained on.
+        """
+        heard: dict[str, list[FloatArray | None]] = {}
+        for name, of_set in clips.items():
+            rows = iter(self.features(f"{name} in rooms", [clip for clip in of_set if chosen(clip)], cache))
+            heard[name] = [next(rows) if chosen(clip) else None for clip in of_set]
+        return heard
+
+    def material(
+        self,
+        cache: FeatureCache,
+        window: int,
+        names: Sequence[str] | None = None,
+        *,
+        rooms: FeatureCache | None = None,
+        trained_on: Callable[[Clip], bool] = lambda clip: True,
+    ) -> Material:
         """Return clips with their rows, and sounds that are not music.
 
         Parameters
@@ -97,6 +129,10 @@ class Workspace:
             Frames that are needed of the sounds.
         names : sequence of str, optional
             Data sets; all if not given.
+        rooms : FeatureCache, optional
+            Of what is heard in rooms; None for no rooms.
+        trained_on : callable
+            Which clips are heard in rooms, too.
 
         Returns
         -------
@@ -112,6 +148,7 @@ class Workspace:
             {name: self.features(name, clips, cache) for name, clips in chosen.items()},
             not_music_sampler(rows, parameters.frame_duration),
             parameters,
+            {} if rooms is None else self.in_rooms(chosen, rooms, trained_on),
         )
 
     def samplers(self, chosen: Mapping[str, Sequence[Clip]], cache: FeatureCache) -> dict[str, WindowSampler]:
@@ -189,6 +226,25 @@ class Workspace:
                 others,
             )
         return results
+
+
+def room_cache(
+    folder: Path, frontend: Frontend, rooms: AirPathOfEach | None, sound_font: Path, ear: Ear | None = None
+) -> AlteredFeatureCache | None:
+    """Return where the rows are kept of what is heard in rooms; None for no rooms.
+
+    Parameters
+    ----------
+    folder, frontend, sound_font, ear
+        As of `FeatureCache`.
+    rooms : AirPathOfEach or None
+        The rooms.
+    """
+    return (
+        None
+        if rooms is None
+        else AlteredFeatureCache(folder, frontend, partial(ThroughAir, path=rooms), sound_font, ear)
+    )
 
 
 def training_frontend() -> Frontend:

@@ -121,9 +121,31 @@ def test_the_crnn_is_left_out_of_some_windows_in_training_only() -> None:
     torch.testing.assert_close(network.eval().estimate(features)[0], whole.estimate(features)[0])
 
 
+SUMMARY = {**WHOLE, "crnn": None}
+
+
+def test_without_a_crnn_a_lag_leaves_out_what_came_long_after() -> None:
+    network = network_of(**SUMMARY)
+    network.set_standardisation([rows(8, 30, 4, seed) for seed in range(4)])
+    features = rows(2, 30, 4)
+    newest = network.estimate(features)
+    # of a window of 10 frames, the newest third may come after what is described
+    for lag, unheard in ((0, 0), (1, 0), (3, 0), (4, 1), (10, 7), (29, 26)):
+        values, stds = network.estimate(features, lag)
+        expected, expected_stds = network.estimate(features[:, : 30 - unheard])
+        torch.testing.assert_close(values, expected)
+        assert stds is not None
+        assert expected_stds is not None
+        torch.testing.assert_close(stds, expected_stds)
+        assert torch.equal(values, newest[0]) == (unheard == 0)
+    assert network(features).shape == (2, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
+        ({"crnn": None}, "without a crnn there must be a summary"),
+        ({"crnn": None, "summary_units": 3, "split_planes": True}, "neither crnn_dropout nor split_planes"),
         ({"columns": ("harmony", "logmel_mean")}, "harmony comes last"),
         ({"columns": ("harmony",), "split_planes": True}, "not alone"),
         ({**PLAIN, "memory": 30, "summary_units": 3}, "memory needs harmony or ear_columns"),

@@ -67,3 +67,19 @@ def test_it_is_the_same_function(branches: int, members: int, layers: dict[str, 
             assert len(stds) == (network.spread is not None)
             if network.spread is not None:
                 torch.testing.assert_close(stds[0], network.spread(statistics), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("paths", [paths for paths in PATHS if "summary_units" in paths])
+def test_so_is_a_summary_without_a_crnn(members: int, paths: dict[str, Any]) -> None:
+    parameters = NetworkParameters(window=6, members=members, crnn=None, **{**paths, "split_planes": False})
+    network = network_of(parameters)
+    with torch.no_grad():
+        arranged = ArrangedNetwork(network)
+        for frames in (1, 3, parameters.window, parameters.history):
+            rows = 10 * torch.randn(3, frames, FEATURES.feature_count + parameters.ear_columns) - 30
+            values, *stds = arranged(rows)
+            torch.testing.assert_close(values, network(rows), rtol=0, atol=1e-5)
+            assert len(stds) == (network.spread is not None)
+            if network.spread is not None:
+                torch.testing.assert_close(stds[0], network.spread(network.statistics(rows)), rtol=0, atol=1e-5)

@@ -24,7 +24,7 @@ from training.extractors import FrontendExtractor
 from training.feature_cache import ExtractorCache, FeatureCache
 from training.tables import DataError
 
-REASON = "rooms need pyroomacoustics (pip install moodring[air])"
+REASON = "rooms need pyroomacoustics (pip install moodring[train])"
 pytest.importorskip("pyroomacoustics", reason=REASON)
 scipy_signal = pytest.importorskip("scipy.signal", reason=REASON)
 

@@ -223,6 +223,7 @@ def test_the_command_and_torchrun_write_the_same_checkpoint_and_ctrl_c_ends_all(
     pytest.importorskip("librosa", reason="training needs librosa")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     common = ["train", "--data", tiny_data, "--window", 10, "--name", "tiny", "--cache", tmp_path / "c", "--jobs", 1]
+    common += ["--rooms", 0]
 
     def command(output: str, steps: int, *more: object) -> list[str]:
         return [str(a) for a in (*common, "-o", tmp_path / f"{output}.safetensors", "--steps", steps, *more)]
