@@ -160,7 +160,7 @@ def test_rooms_are_found_by_name() -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyroomacoustics", None)
-    with pytest.raises(DataError, match=r"install moodring\[air\]"):
+    with pytest.raises(DataError, match=r"install moodring\[train\]"):
         impulse_response(replace(LIVING_ROOM, name="elsewhere"))
 
 

@@ -113,3 +113,21 @@ def test_what_an_ear_says_stands_behind_the_features_and_is_kept_apart(
     heard.clear()
     cache.load_all(clips, jobs, heard.append)
     assert heard == [2]
+
+
+def test_an_ear_hears_what_ears_looked_at_before_without_reading_the_file(
+    tmp_path: Path, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "a.wav"
+    soundfile.write(source, sounds(5, 0).ravel(), 22050, subtype="FLOAT")
+    from_file = FeatureCache(tmp_path / "one", frontend, ear=tiny_ear()).load(source)
+    cache = FeatureCache(tmp_path / "other", frontend, ear=tiny_ear())
+    assert cache.of_ear is not None
+    FeatureCache(tmp_path / "other", frontend).load(source)
+    cache.of_ear.spectrograms.load(source)
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr("training.extractors.read_frames", refuse)
+    np.testing.assert_array_equal(cache.load(source), from_file)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,13 @@ from model.crnn import CRNNParameters
 from model.features import Frontend
 from model.network import NetworkParameters
 from tests.model.ears_for_tests import TINY, sounds, tiny_ear
+from training.air import find_room
+from training.air_features import AirPath, ThroughAir
+from training.altered_sound import AlteredFeatureCache
+from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, EVALUATION, Clip, SignLabels, StaticLabels, fold_of
 from training.distillation import DistillationSettings
+from training.extractors import FrontendExtractor
 from training.feature_cache import FeatureCache
 from training.fold_ears import FoldDistillation, FoldEarMaterials, both_of
 from training.held_out import Fold, cross_validate
@@ -44,9 +51,9 @@ def write_clips(folder: Path) -> Clips:
     return {"emotify": emotify, "emopia": emopia, "emomusic": [clip("emomusic", 0, EVALUATION, StaticLabels(0, 0))]}
 
 
-def distillation(folder: Path, seed: int = 0) -> FoldDistillation:
+def distillation(folder: Path, seed: int = 0, rooms: Any = None) -> FoldDistillation:
     settings = DistillationSettings(steps=2, windows=4, frames=2, span=3)
-    return FoldDistillation(tiny_ear(7), folder, settings, TINY, seed)
+    return FoldDistillation(tiny_ear(7), folder, settings, TINY, seed, rooms=rooms)
 
 
 def flat(clips: Clips) -> list[Clip]:
@@ -122,6 +129,37 @@ def test_a_folds_rows_are_those_that_its_ear_gives_live(
     silent = np.concatenate(not_music_features(frontend, given.ears[fold], clips_per_kind=1))
     np.testing.assert_array_equal(material.not_music.features.numpy(), silent)
     assert material.parameters == frontend.parameters
+
+
+def test_a_fold_hears_what_it_is_trained_on_in_rooms_too(
+    given: FoldEarMaterials, clips: Clips, frontend: Frontend, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyroomacoustics", reason="rooms need pyroomacoustics")
+    rooms = AirPath(find_room("living room"), 20.0)
+    how = distillation(tmp_path, rooms=rooms)
+    fold = FOLDS[1]
+    in_room = how.ear_of(fold, [clip for clip in flat(clips) if fold.is_trained_on(clip)])
+    assert in_room.digest() != given.ears[fold].digest()
+    heard = {
+        name: [room_features(frontend, rooms, clip) if fold.is_trained_on(clip) else None for clip in of_set]
+        for name, of_set in clips.items()
+    }
+    material = replace(given, ears={fold: in_room}, in_rooms=heard, room_spectrograms=how.room_spectrograms).of_fold(
+        fold
+    )
+    live = AlteredFeatureCache(tmp_path / "c", frontend, partial(ThroughAir, path=rooms), ear=in_room)
+    for name, of_set in clips.items():
+        for clip, rows in zip(of_set, material.in_rooms[name], strict=True):
+            assert (rows is not None) == fold.is_trained_on(clip)
+            if rows is not None:
+                np.testing.assert_array_equal(rows, live.load(clip.source))
+    sampler = material.samplers(["emotify"], fold.is_trained_on)["emotify"]
+    alone = given.of_fold(fold).samplers(["emotify"], fold.is_trained_on)["emotify"]
+    assert len(sampler.features) == 2 * len(alone.features)
+
+
+def room_features(frontend: Frontend, rooms: AirPath, clip: Clip) -> np.ndarray:
+    return ThroughAir(FrontendExtractor(frontend), rooms)(clip.source, SOUND_FONT)
 
 
 def test_processes_change_nothing(given: FoldEarMaterials, clips: Clips, cache: Path) -> None:

@@ -75,8 +75,9 @@ def test_a_resumed_training_equals_one_that_was_not_interrupted(tmp_path: Path) 
 
 
 def test_members_stay_separate_while_they_learn() -> None:
-    network = train(samplers(), PARAMETERS, default_network(), RECIPE)
+    network = train(samplers(), PARAMETERS, default_network(crnn=True), RECIPE)
     assert not network.training
+    assert network.crnn is not None
     columns = len(network.standardisation.mean)
     inputs = torch.randn(2, 20, columns)
     before = network.crnn(inputs)
