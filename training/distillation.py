@@ -59,7 +59,7 @@ class DistillationSettings:
         How much of the average of weights each step keeps; the average is what is returned.
     """
 
-    steps: int = 3000
+    steps: int = 4000
     windows: int = 32
     frames: int = 8
     span: int = 20

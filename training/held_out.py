@@ -101,24 +101,37 @@ class Material:
         """Return the same material for each fold."""
         return self
 
-    def samplers(self, names: Sequence[str], chosen: Callable[[Clip], bool]) -> dict[str, WindowSampler]:
-        """Return a sampler for each named data set's chosen clips, passing over sets without any."""
+    def samplers(
+        self, names: Sequence[str], chosen: Callable[[Clip], bool], room_share: float = 0.5
+    ) -> dict[str, WindowSampler]:
+        """Return a sampler for each named data set's chosen clips, passing over sets without any.
+
+        Parameters
+        ----------
+        names : sequence of str
+        chosen : callable
+            Which clips.
+        room_share : float
+            Share of the windows that are of what is heard in rooms, if anything is.
+        """
         samplers = {}
         for name in names:
             if name not in self.clips:
                 continue
-            ways: list[Sequence[FloatArray | None]] = [self.rows[name]]
+            ways: list[tuple[float, Sequence[FloatArray | None]]] = [(1.0, self.rows[name])]
             if name in self.in_rooms:
-                ways.append(self.in_rooms[name])
-            heard = [
-                (clip, rows)
-                for way in ways
-                for clip, rows in zip(self.clips[name], way, strict=True)
-                if rows is not None and chosen(clip)
-            ]
-            if heard:
-                clips, features = [clip for clip, _ in heard], [rows for _, rows in heard]
-                samplers[name] = WindowSampler(clips, features, self.parameters.frame_duration)
+                ways = [(1 - room_share, self.rows[name]), (room_share, self.in_rooms[name])]
+            clips: list[Clip] = []
+            features: list[FloatArray] = []
+            shares: list[float] = []
+            for share, way in ways:
+                for clip, rows in zip(self.clips[name], way, strict=True):
+                    if rows is not None and chosen(clip):
+                        clips.append(clip)
+                        features.append(rows)
+                        shares.append(share)
+            if clips:
+                samplers[name] = WindowSampler(clips, features, self.parameters.frame_duration, shares)
         return samplers
 
     def tracks(self, network: EmotionNetwork, chosen: Callable[[Clip], bool], lag: int = 0) -> Tracks:
@@ -180,7 +193,9 @@ def calibrate(
         return is_for_training(clip) and fold_of(clip.group) == fold
 
     samplers = material.samplers(
-        list(recipe.windows_per_step), lambda clip: is_for_training(clip) and not is_left_out(clip)
+        list(recipe.windows_per_step),
+        lambda clip: is_for_training(clip) and not is_left_out(clip),
+        recipe.room_share,
     )
     if not samplers:
         return SpreadCalibration()
@@ -242,7 +257,7 @@ def fold_seed(seed: int, fold: Fold) -> int:
 
 def _tracks_of_fold(materials: Materials, network: NetworkParameters, recipe: Recipe, seed: int, fold: Fold) -> Tracks:
     material = materials.of_fold(fold)
-    samplers = material.samplers(fold.trained_on, fold.is_trained_on)
+    samplers = material.samplers(fold.trained_on, fold.is_trained_on, recipe.room_share)
     seed = fold_seed(seed, fold)
     trained = train(samplers, material.parameters, network, recipe, seed, not_music=material.not_music)
     return material.tracks(trained, fold.is_left_out)

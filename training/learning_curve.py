@@ -130,7 +130,9 @@ def _held_out_tracks(
     stepped: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Tracks:
     samplers = material.samplers(
-        list(groups), lambda clip: clip.part == DEVELOPMENT and clip.group in groups[clip.dataset]
+        list(groups),
+        lambda clip: clip.part == DEVELOPMENT and clip.group in groups[clip.dataset],
+        recipe.room_share,
     )
     trained = train(samplers, material.parameters, network, recipe, seed, stepped=stepped, not_music=material.not_music)
     return material.tracks(trained, lambda clip: clip.part == EVALUATION)

@@ -80,8 +80,9 @@ class Recipe:
     equaliser, noise_share : float
         See `training.augmentation.augment`.
     rooms : int
-        Rooms of `training.random_rooms`, in one of which each clip is heard, too; 0 for none. Half of the windows are
-        of what is heard there.
+        Rooms of `training.random_rooms`, in one of which each clip is heard, too; 0 for none.
+    room_share : float
+        Share of the windows of music that are of what is heard in a room.
     splice_share : float
         Share of the histories that begin with other music; see `training.augmentation.splice`.
     averaging : float
@@ -106,6 +107,7 @@ class Recipe:
     equaliser: float = 3.0
     noise_share: float = 0.5
     rooms: int = COUNT
+    room_share: float = 0.1
     splice_share: float = 0.4
     averaging: float = 0.99
 

@@ -112,7 +112,7 @@ def run_training(
         rooms=room_cache(where, frontend, in_rooms, font, ear),
         trained_on=is_for_training,
     )
-    samplers = material.samplers(list(chosen), is_for_training)
+    samplers = material.samplers(list(chosen), is_for_training, recipe.room_share)
     parameters = default_network(
         window,
         ear_columns=0 if ear is None else ear.shape.outputs,

@@ -30,6 +30,8 @@ class WindowSampler:
         One array per clip.
     frame_duration : float
         Seconds.
+    shares : sequence of float, optional
+        By how much more often each clip is drawn than by its length alone.
 
     Raises
     ------
@@ -37,7 +39,13 @@ class WindowSampler:
         If signs and pairs are mixed, or no clip has a labelled frame.
     """
 
-    def __init__(self, clips: Sequence[Clip], features: Sequence[FloatArray], frame_duration: float) -> None:
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        features: Sequence[FloatArray],
+        frame_duration: float,
+        shares: Sequence[float] | None = None,
+    ) -> None:
         kinds = {isinstance(clip.labels, SignLabels) for clip in clips}
         if len(kinds) != 1:
             raise ValueError("a sampler takes clips with labels of one kind")
@@ -53,6 +61,8 @@ class WindowSampler:
             [int(np.flatnonzero(~np.isnan(rows[:, 0])).max(initial=-1)) + 1 for rows in labels]
         )
         self._weights = self._lengths.double().sqrt()
+        if shares is not None:
+            self._weights *= torch.tensor(shares, dtype=torch.float64)
         if not self._weights.sum() > 0:
             raise ValueError("no clip has a labelled frame")
 
@@ -63,6 +73,7 @@ class WindowSampler:
             "labels": self.labels,
             "starts": self._starts,
             "lengths": self._lengths,
+            "weights": self._weights,
         }
 
     @classmethod
@@ -72,7 +83,7 @@ class WindowSampler:
         sampler.has_signs = has_signs
         sampler.features, sampler.labels = tensors["features"], tensors["labels"]
         sampler._starts, sampler._lengths = tensors["starts"], tensors["lengths"]
-        sampler._weights = sampler._lengths.double().sqrt()
+        sampler._weights = tensors["weights"]
         return sampler
 
     @property
@@ -82,8 +93,9 @@ class WindowSampler:
         return mean
 
     def digest(self) -> str:
-        """Return the SHA-256, in hexadecimal, of all features and labels."""
-        return tensors_digest({"features": self.features, "labels": self.labels, "starts": self._starts})
+        """Return the SHA-256, in hexadecimal, of all features and labels, and how often they are drawn."""
+        drawn_from = {"features": self.features, "labels": self.labels, "starts": self._starts}
+        return tensors_digest({**drawn_from, "weights": self._weights})
 
     def draw_length(self, shortest: int, longest: int, generator: torch.Generator) -> int:
         """Draw how many frames a stream has heard by a random moment of a random clip.
