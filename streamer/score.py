@@ -96,21 +96,25 @@ SCORES: Final = (
         arousal=1,
         level=-3,
         beats_per_bar=4,
-        bars="D4 F#4 A4 | A3 C#4 E4 | G3 B3 D4 | A3 C#4 E4 | D4 F#4 A4 | G3 B3 D4 | A3 C#4 E4 | D4 F#4 A4",
+        bars=(
+            "D4 F#4 A4 | A3 C#4 E4 | G3 B3 D4 | A3 C#4 E4 | D4 F#4 A4 | "
+            "G3 B3 D4 | A3 C#4 E4 | D4 F#4 A4 | D4 F#4 A4 | A3 C#4 E4"
+        ),
         melody=(
             "F#5:.5 A5:.5 D6:1 A5:.5 F#5:.5 A5:1 E5:.5 A5:.5 C#6:1 A5:.5 E5:.5 A5:1 "
             "B5:.5 D6:.5 B5:.5 G5:.5 D6:1 B5:1 C#6:.5 B5:.5 A5:.5 B5:.5 C#6:1 E6:1 "
             "D6:.5 A5:.5 F#5:.5 A5:.5 D6:1 F#6:1 G5:.5 B5:.5 D6:.5 B5:.5 G5:1 B5:1 "
-            "A5:.5 C#6:.5 E6:.5 C#6:.5 A5:.5 B5:.5 C#6:1 D6:1 A5:.5 F#5:.5 D5:1 -:1"
+            "A5:.5 C#6:.5 E6:.5 C#6:.5 A5:.5 B5:.5 C#6:1 D6:1 A5:.5 F#5:.5 D5:1 F#5:1 "
+            "F#5:.5 A5:.5 D6:1 A5:.5 F#5:.5 A5:1 E5:.5 A5:.5 C#6:1 A5:.5 E5:.5 A5:1"
         ),
         singer=Part(_BELL, "", 0, 0.9, pan=0.15),
         parts=(
-            Part(_PLUCK, "0 1 2 3 2 1 2 3 4 3 2 1 2 3 2 1", 0.2, 0.5, octave=1),
+            Part(_PLUCK, "0 1 2 3 2 1 2 3 4 3 2 1 2 3 2 1", 0.2, 1.0, octave=1),
             Part(_BRIGHT_GUITAR, "012 - 012 012 - 012 012 -", 0.4, 0.8, octave=-1, pan=-0.4, drive=8.0),
             Part(_BRIGHT_GUITAR, "012 - 012 012 - 012 012 -", 0.4, 0.8, octave=-1, pan=0.4, drive=8.0),
             Part(_BASS, "0 0 0 0 0 0 0 0", 0.45, 0.5, octave=-1, drive=3.0),
         ),
-        drums="k-h-s-hhk-hks-hh",
+        drums="k-hhs-hhk-hhs-hh",
         drum_gain=3.0,
     ),
     Score(

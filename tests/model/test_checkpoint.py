@@ -101,9 +101,11 @@ def test_somebody_elses_safetensors_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda m: m["network"]["crnn"].update(gru_units=9),
-        lambda m: m["network"]["crnn"].update(fc_units=4096, conv_filters=512),
-        lambda m: m["network"]["crnn"].update(surprise=1),
+        lambda m: m["network"].update(crnn={"gru_units": 9}),
+        lambda m: m["network"].update(crnn={"fc_units": 4096, "conv_filters": 512}),
+        lambda m: m["network"].update(crnn={"surprise": 1}),
+        lambda m: m["network"].update(crnn=[]),
+        lambda m: m["network"].update(summary_units=None, memory=0, ear_columns=0, spread_units=0),
         lambda m: m["network"].update(window=-3),
         lambda m: m["network"].update(window="many"),
         lambda m: m["network"].update(columns=["colour"]),
