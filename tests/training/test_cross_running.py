@@ -76,7 +76,7 @@ def test_a_distilled_ear_is_distilled_for_each_fold(
 ) -> None:
     tracks = tmp_path / "t.safetensors"
     arguments = [distilled, "--data", data, "--cross-validate", "--cache", tmp_path / "c", "--jobs", 1, "--steps", 2]
-    arguments += ["--tracks", tracks]
+    arguments += ["--tracks", tracks, "--rooms", 1]
     first = run(*arguments)
     assert first.exit_code == 0, first.output
     said, notes = read_tracks(tracks)
@@ -84,8 +84,9 @@ def test_a_distilled_ear_is_distilled_for_each_fold(
     assert notes["distillation"]["steps"] == 2
     assert set(said["own music"]) == {f"{number}.wav" for number in range(10)}
     assert all(np.isfinite(track.values).all() for track in said["own music"].values())
-    # each file: the spectrograms, what the teacher says, the frontend's features; no ear's rows
-    assert len(list((tmp_path / "c").iterdir())) == 3 * 10
+    # each file: what the teacher says, and the spectrograms and the frontend's features of it and of it in a room; no
+    # ear's rows
+    assert len(list((tmp_path / "c").iterdir())) == 5 * 10
 
     # what was kept is measured without the teacher
     without_musicnn(monkeypatch)
