@@ -35,7 +35,7 @@ from tests.conftest import REPOSITORY
 from tests.fuzzing import survives
 from tests.model.test_tensorflow_checkpoint import block, entry, sealed, table, varint, write
 
-PLAIN, WHOLE, HEARING = range(3)
+PLAIN, WHOLE, HEARING, WITHOUT_CRNN = range(4)
 ALLOWED_BYTES = 256 << 20
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (60_000, 1)).astype(np.float32)
 
@@ -63,7 +63,7 @@ def refusal(path: Path, content: bytes | None = None) -> str:
     return text
 
 
-@pytest.mark.parametrize("which", [PLAIN, WHOLE, HEARING])
+@pytest.mark.parametrize("which", [PLAIN, WHOLE, HEARING, WITHOUT_CRNN])
 def test_the_small_checkpoints_are_valid(tmp_path: Path, which: int) -> None:
     path = tmp_path / "small.safetensors"
     path.write_bytes(small_checkpoints()[which])

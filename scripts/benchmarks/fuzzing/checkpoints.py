@@ -35,7 +35,7 @@ _SIZES = (0, 1, 2, 3, 16, 1000, 10**5, 10**6, 10**9, 2**31, 2**40, 2**63)
 
 @lru_cache
 def small_checkpoints() -> tuple[bytes, ...]:
-    """Return valid checkpoints of a few kilobytes: a plain one, one with all paths, and one with an ear."""
+    """Return valid checkpoints of a few kilobytes: a plain one, one with all paths, one with an ear, and one without a CRNN."""
     sizes = CRNNParameters(conv_filters=1, fc_units=2, gru_units=2, maxout_pieces=2)
     tiny = FeatureParameters(8000, 0.05, 64, 64, 4, 30.0, 4000.0)
     whole = {"summary_units": 2, "spread_units": 2, "memory": 6, "split_planes": True, "members": 2}
@@ -50,6 +50,7 @@ def small_checkpoints() -> tuple[bytes, ...]:
                 DistilledEar(DistilledEarParameters(filters=(1, 1, 1, 1), spectrum_filters=2, outputs=3)),
             ),
         ),
+        _content(tiny, NetworkParameters(window=3, crnn=None, **{**whole, "split_planes": False}), None),
     )
 
 
