@@ -35,7 +35,7 @@ _SIZES = (0, 1, 2, 3, 16, 1000, 10**5, 10**6, 10**9, 2**31, 2**40, 2**63)
 
 @lru_cache
 def small_checkpoints() -> tuple[bytes, ...]:
-    """Return valid checkpoints of a few kilobytes: a plain one, one with all paths, one with an ear, and one without a CRNN."""
+    """Return valid checkpoints of a few kilobytes: plain, with all paths, with an ear, and without a CRNN."""
     sizes = CRNNParameters(conv_filters=1, fc_units=2, gru_units=2, maxout_pieces=2)
     tiny = FeatureParameters(8000, 0.05, 64, 64, 4, 30.0, 4000.0)
     whole = {"summary_units": 2, "spread_units": 2, "memory": 6, "split_planes": True, "members": 2}
