@@ -141,7 +141,8 @@ def test_a_players_library_reads_what_annotate_writes(
     shown = [one for one in _shown_by_ffprobe(subtitles) if one[2]]  # an empty line ends what LRC shows
     assert [start for start, _, _ in shown] == pytest.approx([cue.start for cue in expected])
     for (_, duration, text), cue in zip(shown, expected, strict=True):
-        assert text == f"{cue.word}  valence {cue.valence:+.2f}  arousal {cue.arousal:+.2f}"
+        valence, arousal = (round(value, 2) + 0.0 for value in (cue.valence, cue.arousal))  # not -0.00
+        assert text == f"{cue.word}  valence {valence:+.2f}  arousal {arousal:+.2f}"
         if suffix != ".lrc":
             assert duration == pytest.approx(cue.end - cue.start)
 
