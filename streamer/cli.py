@@ -212,17 +212,18 @@ def _native_messages_hidden() -> Iterator[None]:
     """Keep what ALSA and the MP3 decoder print about every oddity away from standard error, but not Python's lines."""
     sys.stderr.flush()
     python_stderr, native_stderr = sys.stderr, os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    os.close(null)
-    sys.stderr = os.fdopen(native_stderr, "w", buffering=1, errors="backslashreplace", closefd=False)
+    # from the first step on: a Ctrl-C in the middle of them would be told to the null device
     try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+        sys.stderr = os.fdopen(native_stderr, "w", buffering=1, errors="backslashreplace", closefd=False)
         yield
     finally:
+        os.dup2(native_stderr, 2)
         with suppress(OSError):
             sys.stderr.flush()
         sys.stderr = python_stderr
-        os.dup2(native_stderr, 2)
         os.close(native_stderr)
 
 

@@ -307,6 +307,22 @@ def test_a_signal_while_it_starts_is_one_line(song: Path, endpoint: str, delay: 
     assert died_of_it or run.returncode == 128 + number
 
 
+def test_a_ctrl_c_while_the_messages_of_libraries_are_being_hidden_is_told() -> None:
+    program = """
+import os, sys
+replace = os.dup2
+def interrupted(old, new):
+    replace(old, new)
+    os.dup2 = replace
+    raise KeyboardInterrupt
+from streamer.cli import main
+os.dup2, sys.argv = interrupted, ["moodring", "--version"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "moodring: interrupted\n")
+
+
 @pytest.mark.parametrize("limit", [100_000, None])
 def test_the_demo_piece_is_saved_whole_or_not_at_all(
     forks: Origin, endpoint: str, tmp_path: Path, limit: int | None
