@@ -92,7 +92,7 @@ class Estimator(ABC):
 
     @property
     def window(self) -> int:
-        """Frames that the CRNN hears at once; with fewer, estimates are of a stream that warms up."""
+        """Frames of the network's window; with fewer, estimates are of a stream that warms up."""
         return self.network_parameters.window
 
     @property

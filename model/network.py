@@ -140,6 +140,8 @@ class EmotionNetwork(nn.Module):
         statistics : Tensor, shape (batch, n), or None
             From `statistics`; None without a summary.
         """
+        if self.crnn is None:
+            return self._members_of_summary(statistics)
         return self._members_of(self._standardised(window), statistics)
 
     def forward_members(self, features: Tensor) -> Tensor:
@@ -243,8 +245,7 @@ class EmotionNetwork(nn.Module):
         return outputs[:, described].mean(dim=1), stds
 
     def _summarised(self, statistics: Tensor) -> tuple[Tensor, Tensor | None]:
-        assert self.summary is not None
-        values = torch.tanh(self.summary(statistics)).mean(dim=2)[:, 0]
+        values = self._members_of_summary(statistics).mean(dim=2)[:, 0]
         return values, self.spread(statistics) if self.spread is not None else None
 
     def _padded_statistics(self, remembered: Sequence[Tensor]) -> Tensor:
@@ -269,14 +270,16 @@ class EmotionNetwork(nn.Module):
         statistics: Tensor = self.statistics_standardisation(self._raw_statistics(features, standardised_window))
         return statistics
 
+    def _members_of_summary(self, statistics: Tensor | None) -> Tensor:
+        assert self.summary is not None
+        return torch.tanh(self.summary(statistics))
+
     def _members_of(self, standardised_window: Tensor, statistics: Tensor | None) -> Tensor:
+        assert self.crnn is not None
         window = standardised_window[..., : self._heard]
         if self.summary is None:
-            assert self.crnn is not None
             return torch.tanh(self.crnn.scores(window))
         scores: Tensor = self.summary(statistics)
-        if self.crnn is None:
-            return torch.tanh(scores)
         if not self.training:
             return torch.tanh(scores + self.crnn.scores(window))
         scores = scores.repeat(1, window.shape[1], 1, 1)

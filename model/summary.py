@@ -1,6 +1,6 @@
-"""What is beside the CRNN: paths from statistics of many frames to valence and arousal, and to their uncertainty.
+"""Alone or beside a CRNN: paths from statistics of many frames to valence and arousal, and to their uncertainty.
 
-Moods last longer than the CRNN's window, and what is linear in simple statistics is learned from less music than what
+Moods last longer than a CRNN's window, and what is linear in simple statistics is learned from less music than what
 a recurrence has to find out ("wide and deep", Cheng et al. 2016).
 """
 

@@ -16,8 +16,8 @@ import soundfile
 from model.ear import Ear
 from model.features import FloatArray, Frontend
 from training.audio import SOUND_FONT
-from training.extractors import EarExtractor, FrontendExtractor, SpectrogramExtractor
-from training.feature_cache import EarCache, Extractor, ExtractorCache, FeatureCache
+from training.extractors import FrontendExtractor
+from training.feature_cache import Extractor, ExtractorCache, FeatureCache, ear_cache
 from training.tables import DataError
 
 
@@ -92,11 +92,7 @@ class AlteredFeatureCache(FeatureCache):
         ear: Ear | None = None,
     ) -> None:
         ExtractorCache.__init__(self, folder, alter(FrontendExtractor(frontend)), sound_font)
-        of_ear = None
-        if ear is not None:
-            spectrograms = ExtractorCache(folder, alter(SpectrogramExtractor(ear.frontend)), sound_font)
-            of_ear = EarCache(folder, alter(EarExtractor(ear)), sound_font, ear=ear, spectrograms=spectrograms)
-        object.__setattr__(self, "of_ear", of_ear)
+        object.__setattr__(self, "of_ear", ear_cache(folder, ear, sound_font, alter))
 
     @property
     def frontend(self) -> Frontend:

@@ -228,6 +228,29 @@ class EarCache(ExtractorCache):
         return super().extract(source)
 
 
+def ear_cache(
+    folder: Path,
+    ear: Ear | None,
+    sound_font: Path,
+    alter: Callable[[Extractor], Extractor] = lambda extractor: extractor,
+) -> EarCache | None:
+    """Return where it is kept what an ear says; None without an ear.
+
+    Parameters
+    ----------
+    folder, sound_font : Path
+        As of `ExtractorCache`.
+    ear : Ear or None
+        What hears.
+    alter : callable
+        From an extractor to the one that lets it hear something else.
+    """
+    if ear is None:
+        return None
+    spectrograms = ExtractorCache(folder, alter(SpectrogramExtractor(ear.frontend)), sound_font)
+    return EarCache(folder, alter(EarExtractor(ear)), sound_font, ear=ear, spectrograms=spectrograms)
+
+
 @dataclass(frozen=True, init=False)
 class FeatureCache(ExtractorCache):
     """The rows that a network takes of clips, computed once: the features and, behind them, what an ear says.
@@ -250,11 +273,7 @@ class FeatureCache(ExtractorCache):
 
     def __init__(self, folder: Path, frontend: Frontend, sound_font: Path = SOUND_FONT, ear: Ear | None = None) -> None:
         super().__init__(folder, FrontendExtractor(frontend), sound_font)
-        of_ear = None
-        if ear is not None:
-            spectrograms = ExtractorCache(folder, SpectrogramExtractor(ear.frontend), sound_font)
-            of_ear = EarCache(folder, EarExtractor(ear), sound_font, ear=ear, spectrograms=spectrograms)
-        object.__setattr__(self, "of_ear", of_ear)
+        object.__setattr__(self, "of_ear", ear_cache(folder, ear, sound_font))
 
     @property
     def ear(self) -> Ear | None:

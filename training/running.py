@@ -15,7 +15,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.ear import Ear
 from model.ears import DistilledListener
 from training.air import find_room
-from training.air_features import AirPath, AirPathOfEach, ThroughAir, rooms_of_each
+from training.air_features import AirPath, AirPathOfEach, rooms_of_each
 from training.altered_sound import AlteredFeatureCache
 from training.audio import SOUND_FONT
 from training.baseline import RidgeBaseline
@@ -244,11 +244,8 @@ def run_evaluation(
         raise DataError(f'"{folder}" has no held-out clips')
     where = cache or default_folder(), checkpoint.frontend
     font = sound_font or SOUND_FONT
-    if room is None:
-        features = FeatureCache(*where, font, checkpoint.ear)
-    else:
-        path_of_air = AirPath(find_room(room), snr)
-        features = AlteredFeatureCache(*where, partial(ThroughAir, path=path_of_air), font, checkpoint.ear)
+    path_of_air = None if room is None else AirPath(find_room(room), snr)
+    features = room_cache(*where, path_of_air, font, checkpoint.ear) or FeatureCache(*where, font, checkpoint.ear)
     torch.set_num_threads(1)
     others: dict[str, Estimate] = {}
     if baseline:

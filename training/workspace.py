@@ -16,7 +16,7 @@ from model.ear import Ear
 from model.errors import MoodringError
 from model.features import FloatArray, Frontend, build_frontend
 from training import datasets
-from training.air_features import AirPathOfEach, ThroughAir
+from training.air_features import AirPath, AirPathOfEach, ThroughAir
 from training.altered_sound import AlteredFeatureCache
 from training.clips import DEVELOPMENT, Clip
 from training.datasets.deam_splits import Split
@@ -229,7 +229,7 @@ class Workspace:
 
 
 def room_cache(
-    folder: Path, frontend: Frontend, rooms: AirPathOfEach | None, sound_font: Path, ear: Ear | None = None
+    folder: Path, frontend: Frontend, rooms: AirPath | AirPathOfEach | None, sound_font: Path, ear: Ear | None = None
 ) -> AlteredFeatureCache | None:
     """Return where the rows are kept of what is heard in rooms; None for no rooms.
 
@@ -237,8 +237,8 @@ def room_cache(
     ----------
     folder, frontend, sound_font, ear
         As of `FeatureCache`.
-    rooms : AirPathOfEach or None
-        The rooms.
+    rooms : AirPath, AirPathOfEach or None
+        One room, or those of each clip.
     """
     return (
         None
