@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -79,8 +78,8 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
     stds: list[Pair | None] = [None] * len(heard)
     results = checkpoint.estimate_histories([rows for _, rows in histories], lag)
     for (i, _), (estimated, spread) in zip(histories, results, strict=True):
-        values[i] = _pair(checkpoint, estimated)
-        stds[i] = None if spread is None else _pair(checkpoint, spread)
+        values[i] = _pair(checkpoint, estimated, -1.0)
+        stds[i] = None if spread is None else _pair(checkpoint, spread, 0.0)
     estimates = []
     for (history, frame), one, value, std in zip(frames, heard, values, stds, strict=True):
         stale = frame.due is not None and time.monotonic() - frame.due > STALE_AFTER
@@ -90,10 +89,12 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
     return estimates
 
 
-def _pair(checkpoint: Estimator, numbers: FloatArray) -> Pair:
+def _pair(checkpoint: Estimator, numbers: FloatArray, lowest: float) -> Pair:
     valence, arousal = numbers.tolist()
-    if not (math.isfinite(valence) and math.isfinite(arousal)):
-        raise TrackerError(f'model "{checkpoint.name}" gives values that are not numbers; use another checkpoint')
+    if not (lowest <= valence <= 1 and lowest <= arousal <= 1):  # NaN is not either
+        raise TrackerError(
+            f'model "{checkpoint.name}" gives values that are not numbers from {lowest:g} to 1; use another checkpoint'
+        )
     return valence, arousal
 
 

@@ -19,6 +19,8 @@ from model.errors import CheckpointError
 from model.metadata import MAXIMUM_BYTES, MAXIMUM_HEADER_BYTES, METADATA_KEY
 from model.onnx_model import load_onnx_model
 from scripts.benchmarks.fuzzing.onnx_models import small_models
+from streamer.api import track
+from streamer.tracker import TrackerError
 from tests.conftest import REPOSITORY
 from tests.fuzzing import survives
 
@@ -148,6 +150,16 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
 def test_what_is_refused(tmp_path: Path, what: str) -> None:
     change, said = REFUSED[what]
     assert said in refusal(tmp_path / "odd.onnx", changed(change))
+
+
+@pytest.mark.parametrize("more", [2.0, -3e38])
+def test_estimates_outside_their_range_are_said_and_not_published(tmp_path: Path, more: float) -> None:
+    change = computing(helper.make_node("Identity", ["much"], ["more"]), much=np.array([more], np.float32))
+    (tmp_path / "odd.onnx").write_bytes(changed(change))
+    model = load_onnx_model(tmp_path / "odd.onnx")
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 44100).astype(np.float32)
+    with pytest.raises(TrackerError, match="gives values that are not numbers from -1 to 1"):
+        next(track(noise, 44100, model=model))
 
 
 def test_files_that_are_something_else(tmp_path: Path) -> None:

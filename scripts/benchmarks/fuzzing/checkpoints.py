@@ -150,7 +150,7 @@ class CheckpointTarget:
 
 
 def let_hear(checkpoint: Estimator, noise: np.ndarray) -> None:
-    """Estimate a few frames of noise; that a model's values are not numbers may be said, but not published."""
+    """Estimate a few frames of noise; values that are out of range may be said, but not published."""
     parameters = checkpoint.frontend.parameters
     samples = Samples("noise", noise[: _HEARD * parameters.frame_length], parameters.sample_rate)
     try:
