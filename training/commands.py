@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,7 @@ LIVE = "live"
     "that musicnn teaches first, as in the bundled default), or a checkpoint whose ear it is (a file, or default or "
     "large for a bundled one).  [default: none]",
 )
-@click.option(
-    "--unlabelled",
-    type=click.Path(path_type=Path),
-    help="live: folder with more music to distil the ear from; needs no labels.",
-)
+@options.unlabelled("live: ")
 @click.option("--window", type=click.IntRange(2, 600), help="live: frames the network hears at once.  [default: 20]")
 @click.option("--crnn", is_flag=True, default=None, help="live: put the paper's CRNN beside the summary.")
 @click.option("--steps", type=click.IntRange(min=1), help="live: steps of training.  [default: the recipe's]")
@@ -211,6 +208,7 @@ def _refuse(values: dict[str, Any], reason: str) -> None:
 )
 @click.option("--steps", type=click.IntRange(min=1), help="With trainings: steps of each.")
 @options.rooms("With trainings: ")
+@options.unlabelled("With --cross-validate: ")
 @click.option("--seed", type=click.IntRange(0, 2**28), default=0, help="With trainings: what they follow from.")
 @options.report_options
 @options.material_options
@@ -229,6 +227,7 @@ def evaluate(
     gain: float | None,
     steps: int | None,
     rooms: int | None,
+    unlabelled: Path | None,
     seed: int,
 ) -> None:
     """Measure CHECKPOINT (or the one that moodring ships) on the held-out clips of labelled music.
@@ -247,6 +246,8 @@ def evaluate(
     from training.paper.system_file import is_system_file
 
     trains = cross_validate or learning_curve
+    if unlabelled is not None and not cross_validate:
+        raise click.UsageError("--unlabelled is for --cross-validate")
     if checkpoint is not None and is_system_file(checkpoint):
         if lag or baseline or worst or gain is not None:
             raise click.UsageError("--lag, --baseline, --worst and --gain are for models that can be streamed")
@@ -271,7 +272,7 @@ def evaluate(
         from training.cross_running import run_cross_validation
         from training.learning_curve import run_learning_curve
 
-        run = run_cross_validation if cross_validate else run_learning_curve
+        run = partial(run_cross_validation, unlabelled=unlabelled) if cross_validate else run_learning_curve
         run(
             checkpoint,
             folder,

@@ -19,6 +19,7 @@ from training.clips import EVALUATION, FOLDS, Clip
 from training.distillation import DistillationSettings
 from training.drawing import require_matplotlib
 from training.ear_choice import musicnn_ear
+from training.ear_distillation import unlabelled_clips, unlabelled_notes
 from training.feature_cache import FeatureCache, default_folder
 from training.figures.comparison import compare
 from training.figures.gain import GainFigures
@@ -99,6 +100,7 @@ def run_cross_validation(
     *,
     steps: int | None = None,
     rooms: int | None = None,
+    unlabelled: Path | None = None,
     seed: int = 0,
     cache: Path | None = None,
     sound_font: Path | None = None,
@@ -106,16 +108,21 @@ def run_cross_validation(
 ) -> None:
     """Train a checkpoint's network anew on four fifths of the songs, five times, and measure each fifth.
 
-    A distilled ear is distilled anew as well, from the same four fifths; any other ear is taken as it is.
+    A distilled ear is distilled anew as well, from the same four fifths, and from unlabelled music if there is any;
+    any other ear is taken as it is.
 
     Raises
     ------
     MoodringError
-        If data or the checkpoint are missing or malformed, or something cannot be written.
+        If data or the checkpoint are missing or malformed, something cannot be written, or there is no ear to be
+        distilled from unlabelled music.
     """
     options.check()
     console = Console()
     checkpoint = load_checkpoint(path)
+    if unlabelled is not None and not isinstance(checkpoint.ear, DistilledListener):
+        raise DataError(f'the model "{checkpoint.name}" has no distilled ear: --unlabelled is for those that have')
+    more_music = unlabelled_clips(unlabelled)
     workspace = Workspace.open(folder, jobs, console)
     recipe = adapted_recipe(steps, rooms)
     parameters = checkpoint.network.network_parameters
@@ -123,7 +130,7 @@ def run_cross_validation(
         "model": checkpoint.name,
         "recipe": recipe.to_json(),
         "network": parameters.to_json(),
-        **_ear_notes(checkpoint),
+        **_ear_notes(checkpoint, more_music),
         "seed": seed,
         "labels": {name: dataset.label_hash() for name, dataset in workspace.datasets.items()},
     }
@@ -135,7 +142,7 @@ def run_cross_validation(
             raise DataError(f'"{options.tracks}" is of another model, recipe or labels; remove it to measure anew')
     else:
         materials = _materials(
-            checkpoint, workspace, recipe, cache or default_folder(), sound_font or SOUND_FONT, seed, jobs
+            checkpoint, workspace, recipe, more_music, cache or default_folder(), sound_font or SOUND_FONT, seed, jobs
         )
         torch.set_num_threads(1)
         with progress_bar(console) as progress:
@@ -151,18 +158,26 @@ def run_cross_validation(
     report(workspace, tracks, {}, checkpoint.name, console, options, described=described)
 
 
-def _ear_notes(checkpoint: Checkpoint) -> dict[str, Any]:
+def _ear_notes(checkpoint: Checkpoint, unlabelled: Sequence[Clip]) -> dict[str, Any]:
     if isinstance(checkpoint.ear, DistilledListener):
         return {
             "ear": EAR_OF_EACH_FOLD,
             "ear_network": checkpoint.ear.network.parameters_.to_json(),
             "distillation": DistillationSettings().to_json(),
+            "unlabelled": unlabelled_notes(unlabelled),
         }
     return {"ear": None if checkpoint.ear is None else checkpoint.ear.digest().hex()}
 
 
 def _materials(
-    checkpoint: Checkpoint, workspace: Workspace, recipe: Recipe, cache: Path, sound_font: Path, seed: int, jobs: int
+    checkpoint: Checkpoint,
+    workspace: Workspace,
+    recipe: Recipe,
+    unlabelled: Sequence[Clip],
+    cache: Path,
+    sound_font: Path,
+    seed: int,
+    jobs: int,
 ) -> Materials:
     ear, frontend = checkpoint.ear, checkpoint.frontend
     window = checkpoint.network.network_parameters.window
@@ -180,7 +195,7 @@ def _materials(
             trained_on=is_trained_on,
         )
     distillation = FoldDistillation(
-        musicnn_ear(), cache, DistillationSettings(), ear.network.parameters_, seed, sound_font, rooms
+        musicnn_ear(), cache, DistillationSettings(), ear.network.parameters_, seed, sound_font, rooms, unlabelled
     )
     clips = {
         name: used
@@ -191,7 +206,7 @@ def _materials(
     music = [clip for clip in every if is_trained_on(clip)]
     heard_times = 1 if rooms is None else 2
     with progress_bar(workspace.console) as progress:
-        total = len(every) + heard_times * len(music)
+        total = len(every) + heard_times * len(music) + 2 * len(unlabelled)
         heard = progress.add_task("what ears look at, and what musicnn hears", total=total)
         distillation.fill(every, music, jobs, lambda count: progress.advance(heard, count))
     plain = FeatureCache(cache, frontend, sound_font)

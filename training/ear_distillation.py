@@ -7,8 +7,10 @@ that frame lies in the middle of what is pooled.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -47,6 +49,16 @@ def unlabelled_clips(folder: Path | None) -> list[Clip]:
     return [Clip(UNLABELLED, str(path.relative_to(folder)), str(path), path, DEVELOPMENT, labels) for path in sources]
 
 
+def unlabelled_notes(clips: Sequence[Clip]) -> dict[str, Any] | None:
+    """Identify music without labels: how much, and the SHA-256 of all files, one after the other; None for none."""
+    if not clips:
+        return None
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(clip.source.read_bytes())
+    return {"clips": len(clips), "sha256": digest.hexdigest()}
+
+
 def lesson_caches(folder: Path, teacher: Ear, sound_font: Path = SOUND_FONT) -> tuple[ExtractorCache, ExtractorCache]:
     """Return where the spectrograms that ears look at are kept, and what a teacher says of them."""
     return (
@@ -69,6 +81,7 @@ def distil_ear(
     settings: DistillationSettings | None = None,
     parameters: DistilledEarParameters | None = None,
     *,
+    unlabelled: Sequence[Clip] = (),
     rooms: AirPathOfEach | None = None,
     sound_font: Path = SOUND_FONT,
     jobs: int = 1,
@@ -90,6 +103,8 @@ def distil_ear(
         How; the defaults if not given.
     parameters : DistilledEarParameters, optional
         The ear's sizes; the defaults if not given.
+    unlabelled : sequence of Clip
+        More music, which is heard as it is.
     rooms : AirPathOfEach, optional
         Rooms in which the student hears the clips as well; what it is to say there is what the teacher says of the
         clips as they are.
@@ -100,7 +115,8 @@ def distil_ear(
     seed : int
         Everything random follows from it.
     heard : callable
-        Called with the number of clips that became ready, twice for every clip, or three times with rooms.
+        Called with the number of clips that became ready, twice for every clip, and once more with rooms for those
+        that are heard there.
     stepped : callable
         Called after every step of training with its number and its loss.
 
@@ -116,17 +132,18 @@ def distil_ear(
     if not clips:
         raise DataError("there is no music to distil an ear from")
     spectrogram_cache, teacher_cache = lesson_caches(folder, teacher, sound_font)
-    looks = [spectrogram_cache]
+    everything = [*clips, *unlabelled]
+    looks = [(spectrogram_cache, everything)]
     if rooms is not None:
-        looks.append(room_spectrogram_cache(folder, teacher, rooms, sound_font))
-    for cache in (*looks, teacher_cache):
-        for error in cache.fill(clips, jobs, heard).values():
+        looks.append((room_spectrogram_cache(folder, teacher, rooms, sound_font), list(clips)))
+    for cache, needed in (*looks, (teacher_cache, everything)):
+        for error in cache.fill(needed, jobs, heard).values():
             raise error
     spectrograms, targets = [], []
-    for clip in clips:
-        said = teacher_cache.load(clip.source)
-        said = said[np.minimum(np.arange(len(said)) + TEACHER_DELAY, len(said) - 1)]
-        for cache in looks:
+    for cache, needed in looks:
+        for clip in needed:
+            said = teacher_cache.load(clip.source)
+            said = said[np.minimum(np.arange(len(said)) + TEACHER_DELAY, len(said) - 1)]
             # half precision: all of them are in memory at once
             looked_at = cache.load(clip.source)[: len(said)].astype(np.float16)
             spectrograms.append(looked_at.reshape(-1, COLUMNS, MEL_BANDS))

@@ -52,6 +52,8 @@ class FoldDistillation:
         What MIDI is rendered with.
     rooms : AirPathOfEach or None
         Rooms in which they hear as well.
+    unlabelled : sequence of Clip
+        More music, from which every fold's ear learns.
     """
 
     teacher: Ear
@@ -61,6 +63,7 @@ class FoldDistillation:
     seed: int = 0
     sound_font: Path = SOUND_FONT
     rooms: AirPathOfEach | None = None
+    unlabelled: Sequence[Clip] = ()
 
     @property
     def spectrograms(self) -> ExtractorCache:
@@ -88,8 +91,8 @@ class FoldDistillation:
         jobs : int
             Processes that compute.
         heard : callable
-            Called with the number of clips that became ready, of clips and music together, and of music once more
-            with rooms.
+            Called with the number of clips that became ready: of clips and music, of music once more with rooms, and
+            twice of unlabelled music.
 
         Raises
         ------
@@ -97,7 +100,10 @@ class FoldDistillation:
             If a file cannot be decoded, or the cache cannot be written.
         """
         spectrograms, said = lesson_caches(self.folder, self.teacher, self.sound_font)
-        lessons: list[tuple[ExtractorCache, Sequence[Clip]]] = [(spectrograms, clips), (said, music)]
+        lessons: list[tuple[ExtractorCache, Sequence[Clip]]] = [
+            (spectrograms, [*clips, *self.unlabelled]),
+            (said, [*music, *self.unlabelled]),
+        ]
         if self.room_spectrograms is not None:
             lessons.append((self.room_spectrograms, music))
         for cache, needed in lessons:
@@ -114,6 +120,7 @@ class FoldDistillation:
             self.teacher,
             self.settings,
             self.parameters,
+            unlabelled=self.unlabelled,
             rooms=self.rooms,
             sound_font=self.sound_font,
             seed=fold_seed(self.seed, fold),

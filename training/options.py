@@ -39,6 +39,15 @@ def rooms(where: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     )
 
 
+def unlabelled(where: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that says where music without labels is; `where` it counts begins its help."""
+    return click.option(
+        "--unlabelled",
+        type=click.Path(path_type=Path),
+        help=f"{where}folder with more music to distil the ear from; needs no labels.",
+    )
+
+
 FEATURES_OPTION = click.option(
     "--features",
     type=click.Choice(FEATURES),

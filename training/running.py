@@ -25,7 +25,7 @@ from training.datasets.deam_splits import Split
 from training.distillation import DistillationSettings
 from training.distributed import Place
 from training.ear_choice import DISTILLED, find_ear, musicnn_ear
-from training.ear_distillation import distil_ear, unlabelled_clips
+from training.ear_distillation import distil_ear, unlabelled_clips, unlabelled_notes
 from training.feature_cache import FeatureCache, default_folder
 from training.figures.gain import measure_gain
 from training.figures.layouts import goals_layout
@@ -99,9 +99,10 @@ def run_training(
     frontend = training_frontend()
     where, font = cache or default_folder(), sound_font or SOUND_FONT
     in_rooms = rooms_of_each(recipe.rooms)
+    more_music = unlabelled_clips(unlabelled)
     if ear_name == DISTILLED:
-        music = [clip for clips in chosen.values() for clip in clips] + unlabelled_clips(unlabelled)
-        ear: Ear | None = _distil(music, where, in_rooms, font, jobs, seed, console)
+        music = [clip for clips in chosen.values() for clip in clips]
+        ear: Ear | None = _distil(music, more_music, where, in_rooms, font, jobs, seed, console)
     else:
         ear = find_ear(ear_name)
     features = FeatureCache(where, frontend, font, ear)
@@ -161,6 +162,7 @@ def run_training(
                 name: {"clips": len(clips), "labels_sha256": workspace.datasets[name].label_hash()}
                 for name, clips in chosen.items()
             },
+            "unlabelled": unlabelled_notes(more_music),
             "recipe": recipe.to_json(),
             "seed": seed,
             "validation_fold": validation_fold,
@@ -185,6 +187,7 @@ def run_training(
 
 def _distil(
     music: Sequence[Clip],
+    unlabelled: Sequence[Clip],
     cache: Path,
     rooms: AirPathOfEach | None,
     sound_font: Path,
@@ -195,13 +198,15 @@ def _distil(
     teacher = musicnn_ear()
     settings = DistillationSettings()
     with progress_bar(console) as progress:
-        heard = progress.add_task("what musicnn hears", total=(2 if rooms is None else 3) * len(music))
+        total = 2 * (len(music) + len(unlabelled)) + (0 if rooms is None else len(music))
+        heard = progress.add_task("what musicnn hears", total=total)
         taught = progress.add_task("distilling an ear", total=settings.steps)
         return distil_ear(
             music,
             cache,
             teacher,
             settings,
+            unlabelled=unlabelled,
             rooms=rooms,
             sound_font=sound_font,
             jobs=jobs,

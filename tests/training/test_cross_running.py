@@ -61,7 +61,7 @@ def short_distillation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(*arguments: object) -> Result:
     result = CliRunner().invoke(evaluate, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, MoodringError), result.exception
+    assert result.exception is None or isinstance(result.exception, MoodringError | SystemExit), result.exception
     return result
 
 
@@ -91,6 +91,20 @@ def test_a_distilled_ear_is_distilled_for_each_fold(
     # what was kept is measured without the teacher
     without_musicnn(monkeypatch)
     assert run(*arguments).exit_code == 0
+    # but not if the ears had other music
+    others = run(*arguments, "--unlabelled", data)
+    assert "is of another model, recipe or labels" in str(others.exception)
+
+
+def test_music_without_labels_is_for_models_whose_ear_is_distilled(data: Path, tmp_path: Path) -> None:
+    arguments = ["--data", data, "--unlabelled", data]
+    assert "--unlabelled is for --cross-validate" in run("default", *arguments).output
+    without_ear = run("large", *arguments, "--cross-validate", "--cache", tmp_path / "c")
+    assert "has no distilled ear" in str(without_ear.exception)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    nothing = run("default", "--data", data, "--cross-validate", "--unlabelled", empty)
+    assert "has no audio files" in str(nothing.exception)
 
 
 def test_a_missing_teacher_is_one_line_before_anything_is_computed(

@@ -22,6 +22,7 @@ from training.altered_sound import AlteredFeatureCache
 from training.audio import SOUND_FONT
 from training.clips import DEVELOPMENT, EVALUATION, Clip, SignLabels, StaticLabels, fold_of
 from training.distillation import DistillationSettings
+from training.ear_distillation import unlabelled_clips
 from training.extractors import FrontendExtractor
 from training.feature_cache import FeatureCache
 from training.fold_ears import FoldDistillation, FoldEarMaterials, both_of
@@ -156,6 +157,28 @@ def test_a_fold_hears_what_it_is_trained_on_in_rooms_too(
     sampler = material.samplers(["emotify"], fold.is_trained_on)["emotify"]
     alone = given.of_fold(fold).samplers(["emotify"], fold.is_trained_on)["emotify"]
     assert len(sampler.features) == 2 * len(alone.features)
+
+
+def test_music_without_labels_teaches_every_ear_and_is_heard_as_it_is(
+    clips: Clips, cache: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyroomacoustics", reason="rooms need pyroomacoustics")
+    (tmp_path / "free" / "album").mkdir(parents=True)
+    soundfile.write(tmp_path / "free" / "album" / "track.wav", sounds(FRAMES, 98).ravel(), 22050, subtype="FLOAT")
+    (tmp_path / "free" / "copyright").write_text("free")
+    more = unlabelled_clips(tmp_path / "free")
+    assert [clip.name for clip in more] == ["album/track.wav"]
+    how = replace(distillation(cache, rooms=AirPath(find_room("living room"), 20.0)), unlabelled=more)
+    heard: list[int] = []
+    music = [clip for clip in flat(clips) if FOLDS[0].is_trained_on(clip)]
+    how.fill(flat(clips), music, heard=heard.append)
+    assert sum(heard) == len(flat(clips)) + 2 * len(music) + 2
+    taught = digests(how, clips, FOLDS[:2])
+    without = digests(replace(how, unlabelled=()), clips, FOLDS[:2])
+    assert not set(taught) & set(without)
+    assert how.spectrograms.is_kept(more[0].source)
+    assert how.room_spectrograms is not None
+    assert not how.room_spectrograms.is_kept(more[0].source)
 
 
 def room_features(frontend: Frontend, rooms: AirPath, clip: Clip) -> np.ndarray:
