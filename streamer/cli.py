@@ -138,9 +138,12 @@ def main() -> None:
         with suppress(OSError):
             error.show()
         status = error.exit_code
-    except (click.Abort, KeyboardInterrupt) as error:
+    except (click.Abort, KeyboardInterrupt, ImportError) as error:
+        # a C library whose initialisation a signal interrupts says that it cannot be imported
+        interrupted = _interruption_behind(error)
+        if interrupted is None:
+            raise
         _discard(_STANDARD_OUTPUT)  # what nobody reads must not hold the end up
-        interrupted = next((e for e in (error, error.__cause__) if isinstance(e, Interrupted)), Interrupted())
         _complain(str(interrupted))
         status = interrupted.exit_status
     except MoodringError as error:
@@ -158,6 +161,15 @@ def main() -> None:
         # the last of the callbacks, and so the first to be called: nothing is left that a Ctrl-C could cut short
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
     sys.exit(status)
+
+
+def _interruption_behind(error: BaseException) -> Interrupted | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Interrupted):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None if isinstance(error, ImportError) else Interrupted()
 
 
 def _collect_once() -> None:

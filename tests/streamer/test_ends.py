@@ -323,6 +323,25 @@ main()
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "moodring: interrupted\n")
 
 
+def test_a_signal_that_a_library_takes_for_a_failed_import_is_told(song: Path, endpoint: str) -> None:
+    program = f"""
+import importlib.abc, signal, sys
+class Library(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "onnxruntime.capi":
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt as error:
+                raise ImportError("initialization failed") from error
+sys.meta_path.insert(0, Library())
+from streamer.cli import main
+sys.argv = ["moodring", "stream", {str(song)!r}, "--quiet", "--publish", {endpoint!r}]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "moodring: terminated\n")
+
+
 @pytest.mark.parametrize("limit", [100_000, None])
 def test_the_demo_piece_is_saved_whole_or_not_at_all(
     forks: Origin, endpoint: str, tmp_path: Path, limit: int | None
