@@ -131,12 +131,15 @@ class Connections:
         A descriptor; there are `active` connections when it can be read. None where the system has no such thing.
     refused : int
         Connections so far that ended before their handshake was complete, or were too many.
+    ended : int
+        Connections so far that are open no more.
     listener : int or None
         The descriptor by which the socket listens, where it was bound last; None before.
     """
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.refused = 0
+        self.ended = 0
         self.listener: int | None = None
         self._limit = connection_limit()
         self._sockets = PeerSockets()
@@ -319,6 +322,7 @@ class Connections:
         connection = self._open.pop(descriptor, None)
         if connection is None:
             return
+        self.ended += 1
         self._left.add(descriptor)
         if connection.ending:
             self._ending -= 1

@@ -17,6 +17,7 @@ from streamer.authentication import Authentication
 from streamer.connections import Connections, limit_peers
 from streamer.endpoints import EndpointError, explain_zmq_error, is_loopback, refuse_taken_path, validate_endpoint
 from streamer.guard import Guard
+from streamer.heap import give_back_freed_memory
 from streamer.keys import ServerKeys
 from streamer.limited_log import LimitedLog
 from streamer.rekeying import Rekeying
@@ -27,6 +28,11 @@ in the kernel; no longer, since in ten of them a flood brings 300,000 parts of a
 them for as long as the others wait."""
 HEARD_AT_ONCE = 64
 """Messages from subscribers that are looked at before there is time for those to subscribers: a millisecond's work."""
+MANY_ENDED = 64
+"""Connections that have ended since freed memory was given back, at which it is given back again: of one, libzmq frees
+up to 50 kB."""
+TIDYING_INTERVAL = 10.0
+"""Seconds between two times at least, where some come and go all the time."""
 LINGER = 1.0
 """Seconds that closing the context gives the last messages to leave."""
 
@@ -91,6 +97,7 @@ class Outlet:
             self._authentication = Authentication(self.context, keys.allow_clients, self._connections)
         self._guard = Guard(self._connections)
         self._attended = -math.inf
+        self._tidied, self._ended_before = -math.inf, 0
         self._news: list[zmq.Socket[bytes] | int] = [self._socket, self._connections.monitor]
         if self._authentication is not None:
             self._news.append(self._authentication.zap_socket)
@@ -164,11 +171,19 @@ class Outlet:
         self.survive(self._guard.patrol)
 
     def refresh(self) -> None:
-        """Look at the folder of keys, and at the file of the publisher's own, again; to be called once a second."""
+        """Do what must be done again and again; to be called once a second.
+
+        Looks at the folder of keys, and at the file of the publisher's own, and gives back the memory of connections
+        that have ended.
+        """
         if self._authentication is not None:
             self.survive(self._authentication.refresh)
         if self._rekeying is not None:
             self.survive(self._rekeying.refresh)
+        ended, now = self._connections.ended, time.monotonic()
+        if ended - self._ended_before >= MANY_ENDED and now >= self._tidied + TIDYING_INTERVAL:
+            self._tidied, self._ended_before = now, ended
+            give_back_freed_memory()
 
     def send(self, frames: list[bytes]) -> None:
         """Send a message to all who have subscribed to its topic; what does not fit in a queue is dropped for it alone.

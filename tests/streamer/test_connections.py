@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import socket
 import struct
@@ -27,6 +28,7 @@ from streamer.publisher import Publisher
 from streamer.subscriber import Subscriber
 from streamer.subscriptions import MAXIMUM_SUBSCRIPTIONS
 from tests.conftest import REPOSITORY
+from tests.streamer.bridged import free_port
 
 ANY_PORT = "tcp://127.0.0.1:*"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are looked at as POSIX systems have them")
@@ -168,6 +170,26 @@ def test_a_message_of_endless_parts(alone: Publisher, caplog: pytest.LogCaptureF
     before = _memory()
     _flood(alone, part * (20_000_000 // len(part)), caplog, "more than 131072 bytes")
     assert _memory() - before < 80  # in MB; as parts of a message it takes 180
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries cannot be asked")
+def test_the_memory_of_connections_that_have_ended_is_given_back(song: Path) -> None:
+    endpoint = f"tcp://127.0.0.1:{free_port(socket.SOCK_STREAM)}"
+    command = [sys.executable, "-m", "streamer.start", "stream", str(song), "--quiet", "--publish", endpoint]
+    with subprocess.Popen(command, cwd=REPOSITORY) as tracker, Subscriber(endpoint, timeout=60) as subscriber:
+        try:
+            while next(subscriber).sequence < 2:
+                pass
+            before = _memory(tracker.pid)
+            several = [shake_hands(endpoint) for _ in range(300)]
+            for connection in several:
+                connection.sendall(subscription(b"emotion/"))
+            _until(lambda: _memory(tracker.pid) - before > 8)  # in MB
+            for connection in several:
+                connection.close()
+            _until(lambda: _memory(tracker.pid) - before < 4)
+        finally:
+            tracker.terminate()
 
 
 def test_who_subscribes_to_many_streams_is_welcome(alone: Publisher) -> None:
@@ -459,7 +481,7 @@ def test_a_taken_port_leaves_nothing_open(alone: Publisher) -> None:
     assert threading.active_count() == threads
 
 
-def _memory() -> float:
+def _memory(process: int | str = "self") -> float:
     if sys.platform != "linux":
         return 0.0
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,0 +1,205 @@
+"""What a real-time path through a sound card costs in accuracy: held-out clips, played and listened to.
+
+Plays clips, several at a time, on virtual sound cards of a sound server of its own (PulseAudio), to which one
+``moodring serve`` listens as to microphones, and subscribes to what it publishes. Prints the figures of these estimates
+beside those of the same clips' files, song by song. Takes as long as the music lasts, divided by `--cards`.
+
+    python scripts/benchmarks/sound_card.py --data FOLDER [--sets 4q emotify] [--cards 12] [--markdown FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from model.checkpoint import load_checkpoint
+from streamer.messages import Estimate, Status
+from streamer.subscriber import PublisherSilent, Subscriber
+from training.audio import read_as_it_is
+from training.clips import EVALUATION, Clip
+from training.feature_cache import FeatureCache, default_folder
+from training.figures.comparison import compare
+from training.figures.layouts import comparison_layout, markdown
+from training.tracks import Track, Tracks
+from training.workspace import Workspace
+
+SAMPLE_RATE = 44100
+PAUSE = 3.0
+"""Seconds between clips: longer than the rest after which a stream begins anew."""
+PATIENCE = 60.0
+
+
+def modules(card: int) -> list[str]:
+    """Return what makes a virtual card: a sink to play on, and the source that hears it."""
+    return [
+        f"module-null-sink sink_name=sink{card} rate={SAMPLE_RATE} channels=1 norewinds=1",
+        f"module-remap-source master=sink{card}.monitor source_name=mic{card}",
+    ]
+
+
+@contextmanager
+def sound_server(folder: Path, cards: int) -> Iterator[dict[str, str]]:
+    """Run a sound server; give the environment in which programs use it and no other."""
+    home, socket = folder / "home", folder / "pulse.sock"
+    home.mkdir(mode=0o700)
+    names = (f"pcm.mic{card} {{ type pulse\n device mic{card} }}\n" for card in range(cards))
+    # where the ALSA plug-in for JACK is installed, trying it may hang
+    (home / ".asoundrc").write_text("pcm.!jack { type hw\n card 77 }\n" + "".join(names))
+    environment = os.environ | dict.fromkeys(("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"), str(home))
+    environment.pop("PULSE_SERVER", None)
+    loaded = [f"module-native-protocol-unix socket={socket}"]
+    for card in range(cards):
+        loaded += modules(card)
+    command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--log-target=stderr"]
+    for module in loaded:
+        command += ["-L", module]
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment["PULSE_SERVER"] = f"unix:{socket}"
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while subprocess.run(["pactl", "info"], env=environment, capture_output=True, check=False).returncode:
+            if time.monotonic() > deadline or server.poll() is not None:
+                raise SystemExit("the sound server did not start")
+            time.sleep(0.1)
+        yield environment
+    finally:
+        server.kill()
+        server.wait()
+
+
+class Heard:
+    """Takes what is published, in a thread of its own."""
+
+    def __init__(self, endpoint: str, cards: int) -> None:
+        self.estimates: dict[str, list[Estimate]] = {f"card{card}": [] for card in range(cards)}
+        self.dropped = dict.fromkeys(self.estimates, 0.0)
+        self._running = dict.fromkeys(self.estimates, False)
+        self.ready = threading.Event()
+        self._subscriber = Subscriber(endpoint)
+        threading.Thread(target=self._run, name="subscriber", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                message = self._subscriber.receive()
+            except PublisherSilent:
+                continue
+            if isinstance(message, Status):
+                self.dropped[message.stream] = message.dropped
+                self._running[message.stream] = message.state == "running"
+                if all(self._running.values()):
+                    self.ready.set()
+            else:
+                self.estimates[message.stream].append(message)
+
+
+def play(
+    card: int, clips: queue.SimpleQueue[Clip], environment: dict[str, str], played: dict[Clip, tuple[str, float]]
+) -> None:
+    """Play clips on a card until there are no more; note on which, and when each began."""
+    while True:
+        try:
+            clip = clips.get_nowait()
+        except queue.Empty:
+            return
+        samples, rate = read_as_it_is(clip.source)
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            soundfile.write(file.name, np.clip(samples, -1, 1), rate, subtype="FLOAT")
+            time.sleep(PAUSE)
+            played[clip] = f"card{card}", time.time()
+            subprocess.run(["paplay", f"--device=sink{card}", file.name], env=environment, check=True)
+
+
+def track_of(estimates: list[Estimate], began: float, frames: int, duration: float) -> Track | None:
+    """Return what was known at the end of each frame of a clip; before the first estimate, that one."""
+    own = [e for e in estimates if e.valence is not None and 0 < e.time - began < frames * duration + duration]
+    if not own:
+        return None
+    ends = np.array([e.time - began for e in own])
+    values = np.array([(e.valence, e.arousal) for e in own], dtype=np.float32)
+    newest = np.searchsorted(ends, (np.arange(frames) + 1) * duration + duration / 2, side="right") - 1
+    return Track(values[np.maximum(newest, 0)])
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with labelled music (training/DATA.md)")
+    parser.add_argument("--sets", nargs="+", default=["vgmidi", "emotify", "4q", "emopia"], help="data sets")
+    parser.add_argument("--model", default="default", help="a bundled model (default: default)")
+    parser.add_argument("--cards", type=int, default=12, help="virtual sound cards (default 12)")
+    parser.add_argument("--markdown", type=Path, help="also write the table here")
+    options = parser.parse_args()
+    console = Console()
+    workspace = Workspace.open(options.data, 1, console)
+    clips = {name: [c for c in workspace.clips[name] if c.part == EVALUATION] for name in options.sets}
+    checkpoint = load_checkpoint(options.model)
+    cache = FeatureCache(default_folder(), checkpoint.frontend, ear=checkpoint.ear)
+    offline = workspace.tracks(checkpoint, clips, cache)
+    # the longest first, so that the cards are done at about the same time
+    waiting: queue.SimpleQueue[Clip] = queue.SimpleQueue()
+    for clip in sorted(
+        (c for of_set in clips.values() for c in of_set), key=lambda c: -len(offline[c.dataset][c.name].values)
+    ):
+        waiting.put(clip)
+    played: dict[Clip, tuple[str, float]] = {}
+    endpoint = f"tcp://127.0.0.1:{20000 + os.getpid() % 20000}"
+    with tempfile.TemporaryDirectory() as scratch, sound_server(Path(scratch), options.cards) as environment:
+        configuration = Path(scratch) / "serve.toml"
+        streams = (f'[streams.card{i}]\ntype = "microphone"\ndevice = "mic{i}"\n' for i in range(options.cards))
+        configuration.write_text(
+            f'model = "{options.model}"\n[publish]\nendpoint = "{endpoint}"\n[http]\nenabled = false\n'
+            + "".join(streams)
+        )
+        moodring = Path(sys.executable).with_name("moodring")
+        service = subprocess.Popen([moodring, "serve", configuration], env=environment, stderr=subprocess.DEVNULL)
+        try:
+            heard = Heard(endpoint, options.cards)
+            if not heard.ready.wait(PATIENCE):
+                raise SystemExit("the service does not hear all cards")
+            players = [
+                threading.Thread(target=play, args=(card, waiting, environment, played))
+                for card in range(options.cards)
+            ]
+            for player in players:
+                player.start()
+            while any(player.is_alive() for player in players):
+                players[0].join(30)
+                time.sleep(1)
+                print(f"{len(played)} clips played, {waiting.qsize()} to come", flush=True)
+            time.sleep(PAUSE)
+        finally:
+            service.terminate()
+            service.wait()
+    duration = checkpoint.frontend.parameters.frame_duration
+    live: Tracks = {}
+    for clip, (card, began) in played.items():
+        track = track_of(heard.estimates[card], began, len(offline[clip.dataset][clip.name].values), duration)
+        if track is not None:
+            live.setdefault(clip.dataset, {})[clip.name] = track
+    silent = len(played) - sum(len(of_set) for of_set in live.values())
+    offline = {name: {clip: offline[name][clip] for clip in of_set} for name, of_set in live.items()}
+    print(f"{len(played)} clips, {silent} without an estimate; audio dropped: {sum(heard.dropped.values()):.2f} s")
+    table = markdown([comparison_layout(compare(live, offline, workspace.clips), "sound card", "file")])
+    print(table)
+    if options.markdown:
+        options.markdown.write_text(table)
+
+
+if __name__ == "__main__":
+    main()
