@@ -49,7 +49,7 @@ def track_batch(checkpoint: Estimator, frames: Sequence[tuple[StreamHistory, Fra
     Raises
     ------
     TrackerError
-        If the model's output is not finite.
+        If the model's output is not finite, or outside its range.
     """
     # of one, as a rule: a view instead of a copy
     samples = frames[0][1].samples[np.newaxis] if len(frames) == 1 else np.stack([frame.samples for _, frame in frames])

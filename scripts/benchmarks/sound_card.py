@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from model.checkpoint import load_checkpoint
 from streamer.messages import Estimate, Status
-from streamer.subscriber import PublisherSilent, Subscriber
+from streamer.subscriber import Subscriber
 from training.audio import read_as_it_is
 from training.clips import EVALUATION, Clip
 from training.feature_cache import FeatureCache, default_folder
@@ -90,22 +90,30 @@ class Heard:
         self.dropped = dict.fromkeys(self.estimates, 0.0)
         self._running = dict.fromkeys(self.estimates, False)
         self.ready = threading.Event()
-        self._subscriber = Subscriber(endpoint)
-        threading.Thread(target=self._run, name="subscriber", daemon=True).start()
+        self._closed = threading.Event()
+        self._endpoint = endpoint
+        self._thread = threading.Thread(target=self._run, name="subscriber")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more."""
+        self._closed.set()
+        self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            try:
-                message = self._subscriber.receive()
-            except PublisherSilent:
-                continue
-            if isinstance(message, Status):
-                self.dropped[message.stream] = message.dropped
-                self._running[message.stream] = message.state == "running"
-                if all(self._running.values()):
-                    self.ready.set()
-            else:
-                self.estimates[message.stream].append(message)
+        with Subscriber(self._endpoint) as subscriber:
+            while not self._closed.is_set():
+                with suppress(TimeoutError):
+                    self._take(subscriber.receive(0.5))
+
+    def _take(self, message: Estimate | Status) -> None:
+        if isinstance(message, Status):
+            self.dropped[message.stream] = message.dropped
+            self._running[message.stream] = message.state == "running"
+            if all(self._running.values()):
+                self.ready.set()
+        else:
+            self.estimates[message.stream].append(message)
 
 
 def play(
@@ -168,8 +176,8 @@ def main() -> None:
         )
         moodring = Path(sys.executable).with_name("moodring")
         service = subprocess.Popen([moodring, "serve", configuration], env=environment, stderr=subprocess.DEVNULL)
+        heard = Heard(endpoint, options.cards)
         try:
-            heard = Heard(endpoint, options.cards)
             if not heard.ready.wait(PATIENCE):
                 raise SystemExit("the service does not hear all cards")
             players = [
@@ -186,6 +194,7 @@ def main() -> None:
         finally:
             service.terminate()
             service.wait()
+            heard.close()
     duration = checkpoint.frontend.parameters.frame_duration
     live: Tracks = {}
     for clip, (card, began) in played.items():
