@@ -151,7 +151,7 @@ class Connections:
         self._unnamed_handshakes = 0
         self._failure = ""
         self._left: set[int] = set()
-        self._unsettled: list[Connection] = []
+        self._unsettled: dict[int, Connection] = {}
         self._warnings = LimitedLog(_log)
         self._socket = socket
         endpoint = f"inproc://connections-{next(_numbers)}"
@@ -246,7 +246,7 @@ class Connections:
 
     def settle(self) -> None:
         """Learn that no message waits: what comes under a descriptor that was used again is the new connection's."""
-        for connection in self._unsettled:
+        for connection in self._unsettled.values():
             connection.settled = True
         self._unsettled.clear()
         self._left.clear()
@@ -302,7 +302,7 @@ class Connections:
                 self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
         if descriptor in self._left:
             connection.settled = False
-            self._unsettled.append(connection)
+            self._unsettled[descriptor] = connection
         if len(self._open) - self._ending > self._limit:
             self._make_room(connection)
 
@@ -324,6 +324,8 @@ class Connections:
             return
         self.ended += 1
         self._left.add(descriptor)
+        # where strangers come and go faster than all is heard that they say, nothing settles for as long as they do
+        self._unsettled.pop(descriptor, None)
         if connection.ending:
             self._ending -= 1
         elif connection.refused:

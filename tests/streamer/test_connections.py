@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import re
@@ -290,6 +291,29 @@ def test_a_descriptor_that_is_something_else_by_now_is_left_alone() -> None:
     for one in (first_end, second, second_end):
         one.close()
     sockets.close()
+
+
+def test_strangers_who_come_and_go_are_forgotten_though_there_is_always_more_to_hear() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        server = context.socket(zmq.XPUB)
+        connections.limit_peers(server)
+        watched = connections.Connections(server)
+        endpoint = f"tcp://127.0.0.1:{server.bind_to_random_port('tcp://127.0.0.1')}"
+
+        def opened() -> int:
+            watched.watch()  # and `settle` never: it is for when all has been heard
+            return len(watched)
+
+        for _ in range(100):
+            with connect(endpoint):
+                _until(lambda: opened() == 1)
+            _until(lambda: opened() == 0)
+        gc.collect()
+        assert sum(type(one) is connections.Connection for one in gc.get_objects()) < 10
+        watched.close()
+    finally:
+        context.destroy(linger=0)
 
 
 def test_what_a_flooder_left_behind_is_not_its_successors() -> None:
