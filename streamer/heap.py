@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from functools import lru_cache
 
 
 def give_back_freed_memory() -> None:
     """Let the allocator of C code give back what was freed; takes a few milliseconds, in which Python goes on."""
-    if platform.libc_ver()[0] == "glibc":
+    if _has_malloc_trim():
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@lru_cache(maxsize=1)
+def _has_malloc_trim() -> bool:
+    # it reads the interpreter's file
+    return platform.libc_ver()[0] == "glibc"

@@ -164,7 +164,7 @@ def _ear_notes(checkpoint: Checkpoint, unlabelled: Sequence[Clip]) -> dict[str, 
             "ear": EAR_OF_EACH_FOLD,
             "ear_network": checkpoint.ear.network.parameters_.to_json(),
             "distillation": DistillationSettings().to_json(),
-            "unlabelled": unlabelled_notes(unlabelled),
+            **unlabelled_notes(unlabelled),
         }
     return {"ear": None if checkpoint.ear is None else checkpoint.ear.digest().hex()}
 

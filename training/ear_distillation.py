@@ -49,14 +49,14 @@ def unlabelled_clips(folder: Path | None) -> list[Clip]:
     return [Clip(UNLABELLED, str(path.relative_to(folder)), str(path), path, DEVELOPMENT, labels) for path in sources]
 
 
-def unlabelled_notes(clips: Sequence[Clip]) -> dict[str, Any] | None:
-    """Identify music without labels: how much, and the SHA-256 of all files, one after the other; None for none."""
+def unlabelled_notes(clips: Sequence[Clip]) -> dict[str, Any]:
+    """Note how much music without labels there is, and the SHA-256 of all files, one after the other; {} for none."""
     if not clips:
-        return None
+        return {}
     digest = hashlib.sha256()
     for clip in clips:
         digest.update(clip.source.read_bytes())
-    return {"clips": len(clips), "sha256": digest.hexdigest()}
+    return {"unlabelled": {"clips": len(clips), "sha256": digest.hexdigest()}}
 
 
 def lesson_caches(folder: Path, teacher: Ear, sound_font: Path = SOUND_FONT) -> tuple[ExtractorCache, ExtractorCache]:
@@ -133,17 +133,20 @@ def distil_ear(
         raise DataError("there is no music to distil an ear from")
     spectrogram_cache, teacher_cache = lesson_caches(folder, teacher, sound_font)
     everything = [*clips, *unlabelled]
-    looks = [(spectrogram_cache, everything)]
+    looks = [spectrogram_cache]
+    needed: list[tuple[ExtractorCache, Sequence[Clip]]] = [(spectrogram_cache, everything), (teacher_cache, everything)]
     if rooms is not None:
-        looks.append((room_spectrogram_cache(folder, teacher, rooms, sound_font), list(clips)))
-    for cache, needed in (*looks, (teacher_cache, everything)):
-        for error in cache.fill(needed, jobs, heard).values():
+        looks.append(room_spectrogram_cache(folder, teacher, rooms, sound_font))
+        needed.append((looks[1], clips))
+    for cache, of_cache in needed:
+        for error in cache.fill(of_cache, jobs, heard).values():
             raise error
     spectrograms, targets = [], []
-    for cache, needed in looks:
-        for clip in needed:
-            said = teacher_cache.load(clip.source)
-            said = said[np.minimum(np.arange(len(said)) + TEACHER_DELAY, len(said) - 1)]
+    lessons = [(clip, looks) for clip in clips] + [(clip, [spectrogram_cache]) for clip in unlabelled]
+    for clip, ways in lessons:
+        said = teacher_cache.load(clip.source)
+        said = said[np.minimum(np.arange(len(said)) + TEACHER_DELAY, len(said) - 1)]
+        for cache in ways:
             # half precision: all of them are in memory at once
             looked_at = cache.load(clip.source)[: len(said)].astype(np.float16)
             spectrograms.append(looked_at.reshape(-1, COLUMNS, MEL_BANDS))

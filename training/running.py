@@ -162,7 +162,7 @@ def run_training(
                 name: {"clips": len(clips), "labels_sha256": workspace.datasets[name].label_hash()}
                 for name, clips in chosen.items()
             },
-            "unlabelled": unlabelled_notes(more_music),
+            **unlabelled_notes(more_music),
             "recipe": recipe.to_json(),
             "seed": seed,
             "validation_fold": validation_fold,
