@@ -36,22 +36,9 @@ class Session:
     """
 
     def __init__(self, model: bytes) -> None:
-        _limit_memory()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.use_env_allocators", "1")
-        # a plan for each shape would be kept for ever, and batches come in all sizes
-        options.enable_mem_pattern = False
-        options.log_severity_level = _FATAL  # it raises as well
-        try:
-            # of constants, an exporter has left nothing to be computed; a file that has is not computed unasked
-            self._session = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
-            )
-            self._options = _run_options()
-        except Exception as error:  # its exceptions have no class in common
-            raise CheckpointError(f"its graph cannot be used: {_reason(error)}") from error
+        self._options = _run_options()
+        self._untried: bytes | None = model
+        self._session = _session(model, optimised=False)
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, FloatArray], longest: float = 0.0) -> list[FloatArray]:
         """Compute outputs.
@@ -74,6 +61,14 @@ class Session:
         CheckpointError
             If the graph cannot be computed, or not in that time.
         """
+        if self._untried is not None:
+            # optimisers take for granted what kernels make sure of: graphs that cannot be computed can crash them
+            self._run(outputs, inputs, longest)
+            self._session = _session(self._untried, optimised=True)
+            self._untried = None
+        return self._run(outputs, inputs, longest)
+
+    def _run(self, outputs: Sequence[str], inputs: Mapping[str, FloatArray], longest: float) -> list[FloatArray]:
         how = _run_options() if longest else self._options
         bell = threading.Timer(longest, lambda: setattr(how, "terminate", True)) if longest else None
         if bell is not None:
@@ -81,7 +76,7 @@ class Session:
             bell.start()
         try:
             given: list[FloatArray] = self._session.run(list(outputs), dict(inputs), how)
-        except Exception as error:  # as above
+        except Exception as error:  # its exceptions have no class in common
             if how.terminate:
                 raise CheckpointError(f"an estimate takes more than {longest:g} s") from error
             raise CheckpointError(f"its graph cannot be computed: {_reason(error)}") from error
@@ -89,6 +84,27 @@ class Session:
             if bell is not None:
                 bell.cancel()
         return given
+
+
+def _session(model: bytes, optimised: bool) -> onnxruntime.InferenceSession:
+    _limit_memory()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # a plan for each shape would be kept for ever, and batches come in all sizes
+    options.enable_mem_pattern = False
+    options.log_severity_level = _FATAL  # it raises as well
+    # of constants, an exporter has left nothing to be computed; a file that has is not computed unasked
+    unwanted = ["ConstantFolding"]
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=unwanted
+        )
+    except Exception as error:  # its exceptions have no class in common
+        raise CheckpointError(f"its graph cannot be used: {_reason(error)}") from error
 
 
 def _run_options() -> onnxruntime.RunOptions:

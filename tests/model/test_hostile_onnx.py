@@ -194,10 +194,25 @@ for path in sorted(folder.iterdir()):
 """
 
 
+def refusals_in_a_child(folder: Path, contents: dict[str, bytes]) -> dict[str, str]:
+    """Load models in a process that may take only so much memory, and could crash; return what it says, by name."""
+    for name, content in contents.items():
+        (folder / f"{name}.onnx").write_bytes(content)
+    child = subprocess.run(
+        [sys.executable, "-c", _IN_A_CHILD, str(folder), str(ALLOWED_BYTES)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr[-2000:]
+    assert child.stderr == ""
+    return dict(line.split(" | ", 1) for line in child.stdout.splitlines())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
 def test_graphs_that_would_take_gigabytes_or_hours_are_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "files"
-    folder.mkdir()
     size = np.array([1500, 1500])
     products = [helper.make_node("MatMul", [f"large{i or ''}", "large"], [f"large{i + 1}"]) for i in range(1000)]
     files = {
@@ -210,21 +225,26 @@ def test_graphs_that_would_take_gigabytes_or_hours_are_refused(tmp_path: Path) -
             FILLED, *products, helper.make_node("ReduceMax", ["large1000"], ["more"], keepdims=0), size=size
         ),
     }
-    for name, change in files.items():
-        (folder / f"{name}.onnx").write_bytes(changed(change))
+    contents = {name: changed(change) for name, change in files.items()}
     padded = b"".join(b"\x7a\x00" for _ in range(10_000_000))  # empty parts that nobody knows
-    (folder / "empty parts.onnx").write_bytes(small_models()[HEARING] + padded)
-    child = subprocess.run(
-        [sys.executable, "-c", _IN_A_CHILD, str(folder), str(ALLOWED_BYTES)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert child.returncode == 0, child.stderr[-2000:]
-    assert child.stderr == ""
-    told = dict(line.split(" | ", 1) for line in child.stdout.splitlines())
+    told = refusals_in_a_child(tmp_path, contents | {"empty parts": small_models()[HEARING] + padded})
     assert told.keys() == {*files, "empty parts"}
     assert "an estimate takes more than 1 s" in told["slow"]
     assert "more than 1024 parts" in told["empty parts"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
+def test_graphs_that_would_crash_an_optimiser_are_refused(tmp_path: Path) -> None:
+    def cutting_an_axis_that_is_not_there(name: str) -> Callable[[onnx.ModelProto], object]:
+        def change(model: onnx.ModelProto) -> None:
+            model.graph.initializer.append(numpy_helper.from_array(np.array([1 << 20]), "axis"))
+            (node,) = (node for node in model.graph.node if node.name == name)
+            node.input[3] = "axis"
+
+        return change
+
+    nodes = onnx.load_from_string(small_models()[HEARING]).graph.node
+    names = [node.name for node in nodes if node.op_type == "Slice"]
+    contents = {str(i): changed(cutting_an_axis_that_is_not_there(name)) for i, name in enumerate(names)}
+    told = refusals_in_a_child(tmp_path, contents)
+    assert sum("'axes' has an axis" in text for text in told.values()) >= 2  # no check of shapes sees these
