@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 import soundfile
 
 from model.checkpoint import Checkpoint, load_checkpoint
+from scripts.benchmarks.sound_server import SoundServer, missing_program
 from streamer.cli import main
 from streamer.composer import compose
 
@@ -92,53 +92,23 @@ def moodring(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 def sound_server(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Start a sound server with a virtual microphone; gives the environment in which it is the default input.
 
-    What is played into its sink ``virt`` is what the microphone hears. `PULSE_PID` is the server's process.
+    What is played into its sink ``mic_sink`` is what the microphone hears.
     """
-    if shutil.which("pulseaudio") is None or shutil.which("paplay") is None:
-        pytest.skip("pulseaudio is not installed; scripts/test installs it")
-    socket = tmp_path / "pulse.sock"
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    # where the ALSA plug-in for JACK is installed, a process that is killed while it is tried leaves a lock taken
-    (home / ".asoundrc").write_text("pcm.!jack { type hw\n card 77 }\n")
-    environment = {**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "XDG_CONFIG_HOME": str(home)}
-    environment.pop("PULSE_SERVER", None)
-    server = subprocess.Popen(
-        [
-            "pulseaudio",
-            "-n",
-            "--daemonize=no",
-            "--exit-idle-time=-1",
-            "--log-target=stderr",
-            "-L",
-            f"module-native-protocol-unix socket={socket}",
-            "-L",
-            "module-null-sink sink_name=virt rate=22050 channels=1 norewinds=1",
-        ],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    environment["PULSE_SERVER"] = f"unix:{socket}"
-    try:
-        # pactl retries nothing; asking until it answers is the server's own readiness protocol
-        for _ in range(100):
-            ready = subprocess.run(["pactl", "info"], env=environment, capture_output=True, check=False)
-            if ready.returncode == 0:
-                break
-            try:
-                server.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
-            pytest.fail("the sound server did not start")
-        else:
-            pytest.fail("the sound server does not answer")
-        yield {**environment, "PULSE_PID": str(server.pid)}
-    finally:
-        server.send_signal(signal.SIGCONT)
-        server.terminate()
-        try:
-            server.wait(5)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    with running_sound_server(tmp_path, "mic") as server:
+        yield server.environment
+
+
+@pytest.fixture
+def sound_card(tmp_path: Path) -> Iterator[SoundServer]:
+    """Start a sound server with two cards, ``stage`` and ``desk``, both silent."""
+    with running_sound_server(tmp_path, "stage", "desk", default="desk_sink.monitor") as server:
+        yield server
+
+
+@contextmanager
+def running_sound_server(folder: Path, *cards: str, default: str | None = None) -> Iterator[SoundServer]:
+    missing = missing_program()
+    if missing:
+        pytest.skip(f"{missing} is not installed; scripts/test installs it")
+    with SoundServer(folder, cards, default=default) as server:
+        yield server

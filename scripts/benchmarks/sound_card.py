@@ -17,8 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from model.checkpoint import load_checkpoint
+from scripts.benchmarks.sound_server import PATIENCE, SoundServer
 from streamer.messages import Estimate, Status
 from streamer.subscriber import Subscriber
 from training.audio import read_as_it_is
@@ -41,45 +41,6 @@ from training.workspace import Workspace
 SAMPLE_RATE = 44100
 PAUSE = 3.0
 """Seconds between clips: longer than the rest after which a stream begins anew."""
-PATIENCE = 60.0
-
-
-def modules(card: int) -> list[str]:
-    """Return what makes a virtual card: a sink to play on, and the source that hears it."""
-    return [
-        f"module-null-sink sink_name=sink{card} rate={SAMPLE_RATE} channels=1 norewinds=1",
-        f"module-remap-source master=sink{card}.monitor source_name=mic{card}",
-    ]
-
-
-@contextmanager
-def sound_server(folder: Path, cards: int) -> Iterator[dict[str, str]]:
-    """Run a sound server; give the environment in which programs use it and no other."""
-    home, socket = folder / "home", folder / "pulse.sock"
-    home.mkdir(mode=0o700)
-    names = (f"pcm.mic{card} {{ type pulse\n device mic{card} }}\n" for card in range(cards))
-    # where the ALSA plug-in for JACK is installed, trying it may hang
-    (home / ".asoundrc").write_text("pcm.!jack { type hw\n card 77 }\n" + "".join(names))
-    environment = os.environ | dict.fromkeys(("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"), str(home))
-    environment.pop("PULSE_SERVER", None)
-    loaded = [f"module-native-protocol-unix socket={socket}"]
-    for card in range(cards):
-        loaded += modules(card)
-    command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--log-target=stderr"]
-    for module in loaded:
-        command += ["-L", module]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    environment["PULSE_SERVER"] = f"unix:{socket}"
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while subprocess.run(["pactl", "info"], env=environment, capture_output=True, check=False).returncode:
-            if time.monotonic() > deadline or server.poll() is not None:
-                raise SystemExit("the sound server did not start")
-            time.sleep(0.1)
-        yield environment
-    finally:
-        server.kill()
-        server.wait()
 
 
 class Heard:
@@ -130,7 +91,7 @@ def play(
             soundfile.write(file.name, np.clip(samples, -1, 1), rate, subtype="FLOAT")
             time.sleep(PAUSE)
             played[clip] = f"card{card}", time.time()
-            subprocess.run(["paplay", f"--device=sink{card}", file.name], env=environment, check=True)
+            subprocess.run(["paplay", f"--device=mic{card}_sink", file.name], env=environment, check=True)
 
 
 def track_of(estimates: list[Estimate], began: float, frames: int, duration: float) -> Track | None:
@@ -167,7 +128,8 @@ def main() -> None:
         waiting.put(clip)
     played: dict[Clip, tuple[str, float]] = {}
     endpoint = f"tcp://127.0.0.1:{20000 + os.getpid() % 20000}"
-    with tempfile.TemporaryDirectory() as scratch, sound_server(Path(scratch), options.cards) as environment:
+    cards = [f"mic{i}" for i in range(options.cards)]
+    with tempfile.TemporaryDirectory() as scratch, SoundServer(Path(scratch), cards, SAMPLE_RATE) as server:
         configuration = Path(scratch) / "serve.toml"
         streams = (f'[streams.card{i}]\ntype = "microphone"\ndevice = "mic{i}"\n' for i in range(options.cards))
         configuration.write_text(
@@ -175,13 +137,15 @@ def main() -> None:
             + "".join(streams)
         )
         moodring = Path(sys.executable).with_name("moodring")
-        service = subprocess.Popen([moodring, "serve", configuration], env=environment, stderr=subprocess.DEVNULL)
+        service = subprocess.Popen(
+            [moodring, "serve", configuration], env=server.environment, stderr=subprocess.DEVNULL
+        )
         heard = Heard(endpoint, options.cards)
         try:
             if not heard.ready.wait(PATIENCE):
                 raise SystemExit("the service does not hear all cards")
             players = [
-                threading.Thread(target=play, args=(card, waiting, environment, played))
+                threading.Thread(target=play, args=(card, waiting, server.environment, played))
                 for card in range(options.cards)
             ]
             for player in players:

@@ -80,7 +80,7 @@ def test_an_example_prints_what_the_page_says(heading: str) -> None:
 def test_the_microphone_of_the_page_hears(sound_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PULSE_SERVER"):
         monkeypatch.setenv(variable, sound_server[variable])
-    player = subprocess.Popen(["paplay", "--device=virt", "song.wav"], env=sound_server)
+    player = subprocess.Popen(["paplay", "--device=mic_sink", "song.wav"], env=sound_server)
     try:
         _run("A microphone")
     finally:

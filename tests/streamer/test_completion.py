@@ -8,26 +8,18 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from scripts.benchmarks.sound_server import SoundServer
 from streamer.cli import _COMMANDS
 from streamer.publisher import Publisher
-from tests.streamer.sound_card import SoundCard
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 ENVIRONMENT = {**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}
 
 pytestmark = pytest.mark.skipif(not (SCRIPTS / "moodring").exists(), reason="the command is not installed")
-
-
-@pytest.fixture
-def sound_card(tmp_path: Path) -> Iterator[SoundCard]:
-    card = SoundCard(tmp_path)
-    yield card
-    card.close()
 
 
 def completed(*words: str, environment: dict[str, str] = ENVIRONMENT) -> list[str]:
@@ -89,7 +81,7 @@ def test_endpoints_and_the_streams_that_are_published_there_are_completed() -> N
     assert completed("watch", "tcp://nonsense", "--stream", "") == []
 
 
-def test_devices_are_completed_and_written_so_that_the_shell_takes_them_as_one_word(sound_card: SoundCard) -> None:
+def test_devices_are_completed_and_written_so_that_the_shell_takes_them_as_one_word(sound_card: SoundServer) -> None:
     with (sound_card.home / ".asoundrc").open("a") as configuration:
         configuration.write('pcm."USB (x)" { type pulse\n device stage }\n')
     environment = {**sound_card.environment, "PATH": ENVIRONMENT["PATH"]}

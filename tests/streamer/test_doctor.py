@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from scripts.benchmarks.sound_server import SoundServer
 from streamer.doctor import devices, level, packages
 from streamer.doctor.devices import judge, look_at_devices, loopback_hint
 from streamer.doctor.level import Level, level_of
@@ -30,19 +31,11 @@ from tests.conftest import Outcome
 from tests.streamer.bridged import free_port, until
 from tests.streamer.dashboards import dashboard
 from tests.streamer.keyring import Keyring
-from tests.streamer.sound_card import SoundCard
 
 MOODRING = [sys.executable, "-m", "streamer.cli"]
 NOWHERE = {**os.environ, "PULSE_SERVER": "unix:/nonexistent"}
 RATE = 22050
 MICROPHONE = InputDevice("USB Audio", "ALSA", 1, 48000, True, 0)
-
-
-@pytest.fixture
-def sound_card(tmp_path: Path) -> Iterator[SoundCard]:
-    card = SoundCard(tmp_path)
-    yield card
-    card.close()
 
 
 def doctor(environment: dict[str, str], *options: str) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -56,7 +49,7 @@ def doctor(environment: dict[str, str], *options: str) -> tuple[int, dict[str, d
     return ended.returncode, {finding["subject"]: finding for finding in told["findings"]}
 
 
-def test_each_device_is_listened_to_and_what_is_muted_is_named(sound_card: SoundCard, tmp_path: Path) -> None:
+def test_each_device_is_listened_to_and_what_is_muted_is_named(sound_card: SoundServer, tmp_path: Path) -> None:
     times = np.arange(60 * RATE) / RATE
     soundfile.write(tmp_path / "tone.wav", 0.1 * np.sin(2 * np.pi * 440 * times), RATE)
     sound_card.pactl("set-source-mute", "desk", "1")
@@ -137,7 +130,7 @@ def test_a_model_that_cannot_be_used_is_a_failure(moodring: Callable[..., Outcom
 
 
 def test_a_sound_system_that_hangs_does_not_hang_the_doctor(
-    sound_card: SoundCard, monkeypatch: pytest.MonkeyPatch
+    sound_card: SoundServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HOME", "PULSE_SERVER", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, sound_card.environment[name])

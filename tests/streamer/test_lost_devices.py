@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scripts.benchmarks.sound_server import SoundServer
 from streamer.messages import Estimate, Status
 from streamer.subscriber import Subscriber
-from tests.streamer.sound_card import SoundCard
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a virtual sound card")
 
@@ -31,17 +31,10 @@ def busy() -> float:
     return 0.5 + os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
-@pytest.fixture
-def sound_card(tmp_path: Path) -> Iterator[SoundCard]:
-    card = SoundCard(tmp_path)
-    yield card
-    card.close()
-
-
 class Listener:
     """``moodring listen --device stage``, and everything that it publishes with its time of arrival."""
 
-    def __init__(self, sound_card: SoundCard, folder: Path) -> None:
+    def __init__(self, sound_card: SoundServer, folder: Path) -> None:
         endpoint = f"ipc://{folder}/moodring.sock"
         command = [sys.executable, "-m", "streamer.cli", "listen", "--quiet", "--device", "stage"]
         self.process = subprocess.Popen(
@@ -89,7 +82,7 @@ class Listener:
 
 
 @pytest.fixture
-def listener(sound_card: SoundCard, tmp_path: Path) -> Iterator[Listener]:
+def listener(sound_card: SoundServer, tmp_path: Path) -> Iterator[Listener]:
     listener = Listener(sound_card, tmp_path)
     listener.until(lambda message: isinstance(message, Estimate) and message.sequence >= 2)
     yield listener
@@ -134,7 +127,7 @@ def _lose_and_bring_back(
     return after.dropped - before.dropped, earlier, later
 
 
-def test_a_lost_device_is_waited_for_and_no_other_is_heard(sound_card: SoundCard, listener: Listener) -> None:
+def test_a_lost_device_is_waited_for_and_no_other_is_heard(sound_card: SoundServer, listener: Listener) -> None:
     def has_gap_of(dropped: float, earlier: Estimate, later: Estimate) -> None:
         # what had been heard of the frame in which the device was lost is lost with it: at most all of it, and what the
         # resampler needs to hear of the next one
@@ -186,7 +179,7 @@ def test_a_lost_device_is_waited_for_and_no_other_is_heard(sound_card: SoundCard
 
 
 @contextmanager
-def _noise(sink: str, sound_card: SoundCard) -> Iterator[None]:
+def _noise(sink: str, sound_card: SoundServer) -> Iterator[None]:
     """Play something that only the source of that sink hears."""
     noise = subprocess.Popen(
         ["pacat", f"--device={sink}", "--format=s16le", "--rate=22050", "--channels=1", "/dev/urandom"],
@@ -246,7 +239,7 @@ assert not stage.is_alive() and not desk.is_alive()
 
 
 @pytest.fixture
-def ears(sound_card: SoundCard) -> Iterator[Callable[[str], tuple[int, str]]]:
+def ears(sound_card: SoundServer) -> Iterator[Callable[[str], tuple[int, str]]]:
     """Give a function that talks to a process with two open microphones: gives samples lost, and the trouble."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
@@ -270,7 +263,7 @@ def ears(sound_card: SoundCard) -> Iterator[Callable[[str], tuple[int, str]]]:
 
 
 def test_of_two_microphones_only_the_lost_one_notices(
-    sound_card: SoundCard, ears: Callable[[str], tuple[int, str]]
+    sound_card: SoundServer, ears: Callable[[str], tuple[int, str]]
 ) -> None:
     assert ears("stage hears") == (0, "")
     sound_card.unload("stage")
@@ -294,7 +287,7 @@ def test_of_two_microphones_only_the_lost_one_notices(
 
 
 def test_a_stopped_process_loses_the_oldest_audio_and_publishes_nothing_stale(
-    sound_card: SoundCard, listener: Listener
+    sound_card: SoundServer, listener: Listener
 ) -> None:
     def memory(process: int) -> int:
         """Resident kilobytes."""

@@ -52,7 +52,7 @@ def endpoint(tmp_path: Path) -> str:
 
 
 def _play(path: Path, environment: dict[str, str]) -> None:
-    subprocess.run(["paplay", "--device=virt", str(path)], env=environment, check=True)
+    subprocess.run(["paplay", "--device=mic_sink", str(path)], env=environment, check=True)
 
 
 def _find_phase(samples: np.ndarray, rate: int, loudness: list[float]) -> int:

@@ -18,6 +18,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.benchmarks.sound_server import SoundServer
 from streamer.audio_file import AudioFile
 from streamer.messages import Estimate, Status, encode, to_json
 from streamer.recording import recording as recording_module
@@ -29,7 +30,6 @@ from streamer.samples import Samples
 from streamer.subscriber import Subscriber
 from tests.conftest import Outcome
 from tests.streamer.forks import Origin, origin, wait_until
-from tests.streamer.sound_card import SoundCard
 
 TWENTY_FOUR_BITS = 2.0**-23
 
@@ -102,15 +102,8 @@ def test_a_recording_holds_what_was_heard_and_what_was_published(
     np.testing.assert_allclose(again, published, atol=1e-4)
 
 
-@pytest.fixture
-def sound_card(tmp_path: Path) -> Iterator[SoundCard]:
-    card = SoundCard(tmp_path)
-    yield card
-    card.close()
-
-
 def test_what_a_microphone_heard_is_recorded_and_replayed_as_it_was(
-    sound_card: SoundCard, forks: Origin, moodring: Callable[..., Outcome], song: Path, tmp_path: Path
+    sound_card: SoundServer, forks: Origin, moodring: Callable[..., Outcome], song: Path, tmp_path: Path
 ) -> None:
     excerpt = tmp_path / "excerpt.wav"
     samples, rate = soundfile.read(song, dtype="float32", stop=44100 * 3)

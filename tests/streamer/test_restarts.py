@@ -157,7 +157,7 @@ def test_a_killed_tracker_that_is_started_again_is_heard_at_once(
 def test_so_is_one_that_listens_to_a_microphone(
     forks: Origin, song: Path, endpoint: str, tmp_path: Path, sound_server: dict[str, str]
 ) -> None:
-    player = subprocess.Popen(["paplay", "--device=virt", str(song)], env=sound_server)
+    player = subprocess.Popen(["paplay", "--device=mic_sink", str(song)], env=sound_server)
     try:
         _killed_and_started_again(forks, endpoint, tmp_path, "listen", environment=sound_server)
     finally:

@@ -363,7 +363,7 @@ def test_a_microphone_and_a_missing_one(sound_server: dict[str, str], tmp_path: 
     with serving(tmp_path, streams, environment=sound_server) as served:
         served.until(lambda: served.state("missing") == "stalled" and served.estimates.get("mic"))
         assert 'no input device named "no such device"' in served.statuses["missing"][-1].reason
-        player = subprocess.Popen(["paplay", "--device=virt", str(song)], env=sound_server)
+        player = subprocess.Popen(["paplay", "--device=mic_sink", str(song)], env=sound_server)
         served.until(lambda: served.estimates["mic"][-1].valence is not None)
         player.kill()
         player.wait()
