@@ -1,18 +1,21 @@
-"""A small convolutional network that hears one frame of music: what it learns, it learns from a larger network.
+"""A small convolutional network that hears a few frames of music: what it learns, it learns from a larger network.
 
 The larger one pools over seconds of audio with filters as wide as the spectrum (musicnn: Pons & Serra 2019). Here
 strided convolutions shrink a frame's log-mel spectrogram, one layer as wide as the spectrum tells where in it things
-are, and the rest of time is pooled ("knowledge distillation", Hinton et al. 2015; on embeddings: Romero et al. 2015).
+are, and the rest of time is pooled, first over the frame, then over the newest frames, as many as the larger one pools
+("knowledge distillation", Hinton et al. 2015; on embeddings: Romero et al. 2015).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from model.ear import LONGEST_SPAN, MOST_FILTERS
 from model.kinds import check_kinds
 
 _FIRST_KERNEL = 5
@@ -35,6 +38,10 @@ class DistilledEarParameters:
         Filters of the layer that is as wide as what is left of the spectrum.
     outputs : int
         Numbers that it gives per frame.
+    span : int
+        Frames, the newest one among them, that are pooled into what it gives.
+    hidden_units : int
+        Units of a layer between what is pooled and the outputs; 0 for none.
     """
 
     columns: int = 31
@@ -42,6 +49,8 @@ class DistilledEarParameters:
     filters: tuple[int, ...] = (16, 32, 64, 64)
     spectrum_filters: int = 128
     outputs: int = 96
+    span: int = 6
+    hidden_units: int = 192
 
     def __post_init__(self) -> None:
         """Refuse sizes that are not positive, absurdly large, or leave nothing of the spectrum.
@@ -52,7 +61,8 @@ class DistilledEarParameters:
             If a size is out of its range.
         """
         check_kinds(self)
-        limits = {"columns": 1024, "bands": 1024, "spectrum_filters": 4096, "outputs": 4096}
+        limits = {"columns": 1024, "bands": 1024, "spectrum_filters": MOST_FILTERS, "outputs": 4096}
+        limits["span"] = LONGEST_SPAN
         sizes = [(name, getattr(self, name), limit) for name, limit in limits.items()]
         if not 1 <= len(self.filters) <= 6:
             raise ValueError(f"filters must be of 1 to 6 layers, not {len(self.filters)}")
@@ -60,6 +70,8 @@ class DistilledEarParameters:
         for name, value, limit in sizes:
             if not 1 <= value <= limit:
                 raise ValueError(f"{name} must be a whole number from 1 to {limit}, not {value!r}")
+        if not 0 <= self.hidden_units <= 4096:
+            raise ValueError(f"hidden_units must be a whole number from 0 to 4096, not {self.hidden_units!r}")
         if self.bands % 2 ** len(self.filters):
             raise ValueError(
                 f"bands must be a multiple of {2 ** len(self.filters)}, not {self.bands}: layers halve them"
@@ -69,9 +81,22 @@ class DistilledEarParameters:
         """Return the parameters as a JSON object."""
         return {**asdict(self), "filters": list(self.filters)}
 
+    @classmethod
+    def from_json(cls, sizes: Mapping[str, Any]) -> DistilledEarParameters:
+        """Read the parameters from a JSON object.
+
+        Those of the first ears, which heard each frame by itself, lack ``span`` and ``hidden_units``.
+
+        Raises
+        ------
+        TypeError, KeyError, ValueError
+            If it is not what `to_json` gives.
+        """
+        return cls(**{"span": 1, "hidden_units": 0, **sizes, "filters": tuple(sizes["filters"])})
+
 
 class DistilledEar(nn.Module):
-    """Strided convolutions, one as wide as the spectrum, then maximum and mean over time and a linear layer.
+    """Strided convolutions, one as wide as the spectrum, then maximum and mean over time, and dense layers.
 
     Parameters
     ----------
@@ -106,7 +131,12 @@ class DistilledEar(nn.Module):
         ]
         # the products take half as long in this order of the axes
         self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.linear = nn.Linear(2 * p.spectrum_filters, p.outputs)
+        numbers = 2 * p.spectrum_filters
+        self.dense = nn.Sequential()
+        if p.hidden_units:
+            layers = [nn.BatchNorm1d(numbers), nn.Linear(numbers, p.hidden_units), nn.ReLU()]
+            self.dense = nn.Sequential(*layers, nn.BatchNorm1d(p.hidden_units))
+        self.linear = nn.Linear(p.hidden_units or numbers, p.outputs)
 
     def set_standardisation(self, logmel: Tensor) -> None:
         """Take every band's mean and standard deviation from spectrograms, shape (batch, columns, bands)."""
@@ -114,8 +144,8 @@ class DistilledEar(nn.Module):
         self.mean.copy_(flat.mean(dim=0))
         self.std.copy_(flat.std(dim=0).clamp_min(_SMALLEST_STD))
 
-    def forward(self, logmel: Tensor) -> Tensor:
-        """Hear frames, each by itself.
+    def pooled(self, logmel: Tensor) -> Tensor:
+        """Convolve frames, each by itself, and pool each over time.
 
         Parameters
         ----------
@@ -124,8 +154,8 @@ class DistilledEar(nn.Module):
 
         Returns
         -------
-        Tensor of float32, shape (batch, outputs)
-            What is heard; over the training music each has about mean 0 and standard deviation 1 or less.
+        Tensor of float32, shape (batch, 2 * spectrum_filters)
+            Of each filter the maximum, then of each the mean.
 
         Raises
         ------
@@ -137,5 +167,40 @@ class DistilledEar(nn.Module):
             raise ValueError(f"expected frames of {p.columns} columns and {p.bands} bands, not {tuple(logmel.shape)}")
         planes = self.convolutions(((logmel - self.mean) / self.std).unsqueeze(1))
         over_time = planes.flatten(start_dim=2)
-        output: Tensor = self.linear(torch.cat([over_time.amax(dim=2), over_time.mean(dim=2)], dim=1))
-        return output
+        return torch.cat([over_time.amax(dim=2), over_time.mean(dim=2)], dim=1)
+
+    def said_of(self, pooled: Tensor) -> Tensor:
+        """Pool over frames, and say what is heard.
+
+        Parameters
+        ----------
+        pooled : Tensor of float32, shape (batch, span, 2 * spectrum_filters)
+            Of frames that follow each other, as `pooled` gives them.
+
+        Returns
+        -------
+        Tensor of float32, shape (batch, outputs)
+            What is heard; over the training music each has about mean 0 and standard deviation 1 or less.
+        """
+        filters = self.parameters_.spectrum_filters
+        both = torch.cat([pooled[..., :filters].amax(dim=1), pooled[..., filters:].mean(dim=1)], dim=1)
+        said: Tensor = self.linear(self.dense(both))
+        return said
+
+    def forward(self, logmel: Tensor) -> Tensor:
+        """Hear frames that follow each other.
+
+        Parameters
+        ----------
+        logmel : Tensor of float32, shape (batch, frames, columns, bands)
+            As `pooled` takes them; at least `span` frames.
+
+        Returns
+        -------
+        Tensor of float32, shape (batch, frames - span + 1, outputs)
+            What is heard up to each frame that has enough before it.
+        """
+        batch, frames = logmel.shape[:2]
+        spans = self.pooled(logmel.flatten(end_dim=1)).reshape(batch, frames, -1).unfold(1, self.parameters_.span, 1)
+        said = self.said_of(spans.flatten(end_dim=1).transpose(1, 2))
+        return said.reshape(batch, -1, self.parameters_.outputs)

@@ -10,7 +10,8 @@ musicnn
     The frozen convolutions and the dense layer of networks that were trained to tag music (`model.musicnn`); their
     weights stay in their own package.
 distilled
-    A small network that was taught to say what those say (`model.distilled_ear`); its weights are in the checkpoint.
+    A small network that was taught to say what those say (`model.distilled_ear`), of whole frames without context; its
+    weights are in the checkpoint.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _USUAL_POWER = 10 ** (-17 / 10)
 _LEAST_POWER = 1e-9
 LEVEL_SPAN = 20
 """Frames whose mean power the gain is removed by."""
+LONGEST_SPAN, MOST_FILTERS = 64, 4096
+"""Of a distilled ear: frames that it may pool, and filters that it may pool of each."""
 
 
 class EarFrontend:
@@ -207,10 +210,11 @@ class Ear(ABC):
         ndarray of float32, shape (n, outputs)
         """
         levels: list[float] = (mean_square(frames) if powers is None else powers).tolist()
-        if self.shape.context == 0 and self.shape.span == 1:
+        if self.shape.context == 0:
             gains = [memory.gain(power) for memory, power in zip(memories, levels, strict=True)]
             compressed = _compressed(self.frontend(frames), np.array(gains, dtype=np.float32)[:, None, None])
-            return self.said_of(self.convolved(compressed[:, np.newaxis]))
+            pooled = self.convolved(compressed[:, np.newaxis])
+            return self.said_of(np.concatenate([m.with_span(one) for m, one in zip(memories, pooled, strict=True)]))
         rows_of: dict[int, list[int]] = {}
         for row, memory in enumerate(memories):
             rows_of.setdefault(id(memory), []).append(row)

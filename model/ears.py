@@ -21,7 +21,7 @@ _NETWORK = "network."
 
 
 class DistilledListener(TorchEar):
-    """The ear of the bundled default: each frame by itself.
+    """The ear of the bundled default.
 
     Parameters
     ----------
@@ -42,17 +42,16 @@ class DistilledListener(TorchEar):
         p = network.parameters_
         if (p.columns, p.bands) != (COLUMNS, MEL_BANDS):
             raise ValueError(f"the ear's network is for {p.columns} columns of {p.bands} bands")
-        super().__init__(frontend, EarShape(context=0, span=1, outputs=p.outputs))
+        super().__init__(frontend, EarShape(context=0, span=p.span, outputs=p.outputs))
         self.network = network.eval()
 
     def convolve(self, spectrograms: Tensor) -> Tensor:
-        """Hear each frame; see `TorchEar.convolve`."""
-        heard: Tensor = self.network(spectrograms.flatten(end_dim=1))
-        return heard.reshape(*spectrograms.shape[:2], -1)
+        """Convolve each frame; see `TorchEar.convolve`."""
+        return self.network.pooled(spectrograms.flatten(end_dim=1)).reshape(*spectrograms.shape[:2], -1)
 
     def read_out(self, pooled: Tensor) -> Tensor:
-        """Return what was heard of the only frame; see `TorchEar.read_out`."""
-        return pooled[:, 0]
+        """Say what is heard of the frames; see `TorchEar.read_out`."""
+        return self.network.said_of(pooled)
 
     def digest(self) -> bytes:
         """Identify the ear by its filterbank and weights."""
@@ -93,9 +92,7 @@ def build_ear(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
         return MusicnnEar(frontend, description["networks"])
     if description["kind"] != DistilledListener.kind:
         raise ValueError(f'unknown kind of ear "{shown(description["kind"])}"')
-    sizes = dict(description["network"])
-    sizes["filters"] = tuple(sizes["filters"])
-    parameters = DistilledEarParameters(**sizes)
+    parameters = DistilledEarParameters.from_json(description["network"])
     weights = {name[len(_NETWORK) :]: value for name, value in tensors.items() if name.startswith(_NETWORK)}
     if (parameters.columns, parameters.bands) != (COLUMNS, MEL_BANDS):
         raise ValueError(f"the ear's network must be for {COLUMNS} columns of {MEL_BANDS} bands")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from model.checkpoint import Checkpoint
+from model.distilled_ear import DistilledEar
 from model.ear import COLUMNS, MEL_BANDS
 from model.ears import DistilledListener
 from model.errors import CheckpointError
@@ -29,6 +30,8 @@ from model.onnx_model import (
     HEARD,
     HISTORY,
     MEL_FILTERBANK,
+    POOLED,
+    SPANS,
     SPECTROGRAMS,
     STDS,
     WINDOW,
@@ -39,6 +42,8 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 _AXES = {
     SPECTROGRAMS: {0: "frames"},
+    POOLED: {0: "frames"},
+    SPANS: {0: "frames"},
     HEARD: {0: "frames"},
     HISTORY: {0: "streams", 1: "frames"},
     WINDOW: {0: "streams", 1: "heard"},
@@ -91,7 +96,7 @@ def _exported(checkpoint: Checkpoint) -> onnx.ModelProto:
             )
         banks[EAR_FILTERBANK] = checkpoint.ear.frontend.mel_filterbank
         with _evaluated(checkpoint.ear.network) as ear:
-            graphs.append(_graph(ear, {SPECTROGRAMS: torch.zeros(3, COLUMNS, MEL_BANDS)}, [HEARD], "ear."))
+            graphs += _ear_graphs(ear)
     whole = helper.make_graph(
         [node for graph in graphs for node in graph.node],
         "moodring",
@@ -106,6 +111,26 @@ def _exported(checkpoint: Checkpoint) -> onnx.ModelProto:
     helper.set_model_props(model, {METADATA_KEY: checkpoint.metadata()})
     onnx.checker.check_model(model)
     return model
+
+
+def _ear_graphs(ear: DistilledEar) -> Iterator[onnx.GraphProto]:
+    spectrograms = torch.zeros(3, COLUMNS, MEL_BANDS)
+    yield _graph(_Half(ear, ear.pooled), {SPECTROGRAMS: spectrograms}, [POOLED], "ear.")
+    sizes = ear.parameters_
+    spans = torch.zeros(3, sizes.span, 2 * sizes.spectrum_filters)
+    yield _graph(_Half(ear, ear.said_of), {SPANS: spans}, [HEARD], "ear.says.")
+
+
+class _Half(nn.Module):
+    """One of an ear's two functions, as a module of its own."""
+
+    def __init__(self, ear: DistilledEar, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.ear = ear
+        self._function = function
+
+    def forward(self, given: Tensor) -> Tensor:
+        return self._function(given)
 
 
 @contextmanager

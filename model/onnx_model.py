@@ -1,10 +1,12 @@
 """A model as one ONNX file, computed by ONNX Runtime: what `model.onnx_export` makes of a checkpoint.
 
-The file has one graph with two halves. The ear's turns ``spectrograms`` (frames, columns, bands) into ``heard``
-(frames, numbers). The network's turns ``history``, feature rows up to `NetworkParameters.history`, into ``estimates``
-of the newest frames (streams, window, 2), or without a CRNN of all of them together (streams, 1, 2), and ``stds``
-(streams, 2). With CRNN and summary, it turns ``history`` and a ``window`` of earlier rows into ``earlier`` estimates
-(streams, window, 2). The filterbanks are tensors beside them,
+The file has one graph with three parts. The ear's first turns ``spectrograms`` (frames, columns, bands) into ``pooled``
+(frames, filters), its second ``spans`` of these, (frames, span, filters), into ``heard`` (frames, numbers); the first
+ears, whose span was one frame, had only one, from ``spectrograms`` to ``heard``. The network's turns ``history``,
+feature rows up to `NetworkParameters.history`, into ``estimates`` of the newest frames (streams, window, 2), or without
+a CRNN of all of them together (streams, 1, 2), and ``stds`` (streams, 2). With CRNN and summary, it turns ``history``
+and a ``window`` of earlier rows into ``earlier`` estimates (streams, window, 2).
+The filterbanks are tensors beside them,
 and what a checkpoint's metadata say is the property ``moodring``.
 """
 
@@ -18,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from model.ear import COLUMNS, MEL_BANDS, Ear, EarFrontend, EarShape
+from model.ear import COLUMNS, LONGEST_SPAN, MEL_BANDS, MOST_FILTERS, Ear, EarFrontend, EarShape
 from model.errors import shown
 from model.estimator import Estimator
 from model.features import FloatArray, Frontend, check_filterbank
@@ -34,7 +36,7 @@ from model.onnx_session import Session, check_shape
 from model.readout import readout, unheard_by_summary
 from model.regular_file import FileError, open_regular, size_of
 
-SPECTROGRAMS, HEARD = "spectrograms", "heard"
+SPECTROGRAMS, POOLED, SPANS, HEARD = "spectrograms", "pooled", "spans", "heard"
 HISTORY, WINDOW = "history", "window"
 ESTIMATES, STDS, EARLIER = "estimates", "stds", "earlier"
 MEL_FILTERBANK, CHROMA_FILTERBANK = "frontend.mel_filterbank", "frontend.chroma_filterbank"
@@ -46,43 +48,55 @@ LONGEST_TRIAL = 10.0
 
 
 class OnnxEar(Ear):
-    """An ear that hears each frame by itself, as the bundled default's does.
+    """An ear that convolves each frame by itself, as the bundled default's does.
 
     Parameters
     ----------
     frontend : EarFrontend
         From samples to spectrograms.
-    outputs : int
-        Numbers that it says of every frame.
-    model : bytes
-        Its graph, in ONNX.
+    shape : EarShape
+        Its needs; no context.
+    convolution : bytes
+        The graph that convolves frames, in ONNX.
+    filters : int
+        Numbers that it gives of every frame.
+    reading : bytes, optional
+        The graph that says what is heard of a span of them; not given, they are that themselves.
 
     Raises
     ------
     CheckpointError
-        If the graph cannot be used.
+        If a graph cannot be used.
     """
 
     kind = KIND
 
-    def __init__(self, frontend: EarFrontend, outputs: int, model: bytes) -> None:
+    def __init__(
+        self, frontend: EarFrontend, shape: EarShape, convolution: bytes, filters: int, reading: bytes | None = None
+    ) -> None:
         self.frontend = frontend
-        self.shape = EarShape(context=0, span=1, outputs=outputs)
-        self._digest = hashlib.sha256(frontend.mel_filterbank.tobytes() + model).digest()
-        self._session = Session(model)
+        self.shape = shape
+        self._filters = filters
+        self._digest = hashlib.sha256(frontend.mel_filterbank.tobytes() + convolution + (reading or b"")).digest()
+        self._convolution = Session(convolution)
+        self._reading = None if reading is None else Session(reading)
 
     def convolved(self, spectrograms: FloatArray) -> FloatArray:
-        """Hear each frame; see `Ear.convolved`."""
+        """Convolve each frame; see `Ear.convolved`."""
         frames = spectrograms.reshape(-1, COLUMNS, MEL_BANDS)
-        (heard,) = self._session.run([HEARD], {SPECTROGRAMS: frames})
-        return check_shape(HEARD, heard, (len(frames), self.shape.outputs)).reshape(*spectrograms.shape[:2], -1)
+        name = HEARD if self._reading is None else POOLED
+        (pooled,) = self._convolution.run([name], {SPECTROGRAMS: frames})
+        return check_shape(name, pooled, (len(frames), self._filters)).reshape(*spectrograms.shape[:2], -1)
 
     def said_of(self, pooled: FloatArray) -> FloatArray:
-        """Return what was heard of the only frame; see `Ear.said_of`."""
-        return pooled[:, 0]
+        """Say what is heard of the frames; see `Ear.said_of`."""
+        if self._reading is None:
+            return pooled[:, 0]
+        (heard,) = self._reading.run([HEARD], {SPANS: np.ascontiguousarray(pooled)})
+        return check_shape(HEARD, heard, (len(pooled), self.shape.outputs))
 
     def digest(self) -> bytes:
-        """Identify the ear by its filterbank and graph."""
+        """Identify the ear by its filterbank and graphs."""
         return self._digest
 
 
@@ -116,8 +130,7 @@ class OnnxModel(Estimator):
         if metadata.get("ear") is not None:
             if metadata["ear"]["kind"] != KIND:
                 raise ValueError(f'unknown kind of ear "{shown(metadata["ear"]["kind"])}"')
-            part = file.part({SPECTROGRAMS: ("frames", COLUMNS, MEL_BANDS)}, [HEARD])
-            self.ear = OnnxEar(EarFrontend(_bank(file, EAR_FILTERBANK)), parameters.ear_columns, part)
+            self.ear = _ear(file, metadata["ear"], parameters.ear_columns)
         check_ear_fits(features, parameters, None if self.ear is None else self.ear.shape.outputs)
         columns = features.feature_count + parameters.ear_columns
         stds = [STDS] if parameters.spread_units else []
@@ -172,7 +185,8 @@ class OnnxModel(Estimator):
 
     def _try(self, columns: int) -> None:
         if self.ear is not None:
-            self.ear.convolved(np.zeros((1, 1, COLUMNS, MEL_BANDS), dtype=np.float32))
+            pooled = self.ear.convolved(np.zeros((1, 1, COLUMNS, MEL_BANDS), dtype=np.float32))
+            self.ear.said_of(np.repeat(pooled, self.ear.shape.span, axis=1))
         self._estimate(np.zeros((1, self.history, columns), dtype=np.float32), 0, LONGEST_TRIAL)
 
 
@@ -215,6 +229,25 @@ def load_onnx_model(path: Path) -> OnnxModel:
     metadata = parse_metadata(path, file.metadata, "an ONNX")
     with fitting_together(path):
         return OnnxModel(metadata, file, hashlib.sha256(content).hexdigest())
+
+
+def _ear(file: OnnxFile, described: Mapping[str, Any], outputs: int) -> OnnxEar:
+    frontend = EarFrontend(_bank(file, EAR_FILTERBANK))
+    spectrograms = {SPECTROGRAMS: ("frames", COLUMNS, MEL_BANDS)}
+    sizes = described["network"]
+    if "span" not in sizes:
+        return OnnxEar(frontend, EarShape(0, 1, outputs), file.part(spectrograms, [HEARD]), outputs)
+    span, filters = sizes["span"], sizes["spectrum_filters"]
+    for name, size, most in (("span", span, LONGEST_SPAN), ("spectrum_filters", filters, MOST_FILTERS)):
+        if type(size) is not int or not 1 <= size <= most:
+            raise ValueError(f"{name} must be a whole number from 1 to {most}, not {shown(repr(size))}")
+    return OnnxEar(
+        frontend,
+        EarShape(0, span, outputs),
+        file.part(spectrograms, [POOLED]),
+        2 * filters,
+        file.part({SPANS: ("frames", span, 2 * filters)}, [HEARD]),
+    )
 
 
 def _bank(file: OnnxFile, name: str) -> FloatArray:

@@ -1,8 +1,8 @@
-"""Teach a small network to hear what a large one hears: its embeddings, from single frames of the same music.
+"""Teach a small network to hear what a large one hears: its embeddings, from a few frames of the same music.
 
 The student learns from spectrograms as an equaliser, a level and a noise floor change them; what it is to say stays
-what the teacher says of the clean music. It sees a fraction of what the teacher pools over, so that part of each
-embedding cannot be known to it; what is used later is the mean over many frames, and a share of the loss is on that.
+what the teacher says of the clean music. What is used later is the mean over many frames, and a share of the loss is
+on that.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class DistillationSettings:
     steps : int
         Batches.
     windows, frames : int
-        Windows of music in a batch, and frames drawn from each.
-    span : int
-        Frames of a window, of which `frames` are drawn.
+        Windows of music in a batch, and frames of each.
     learning_rate : float
         Of Adam, at its highest; it falls to zero along a cosine.
     weight_decay : float
@@ -61,8 +59,7 @@ class DistillationSettings:
 
     steps: int = 4000
     windows: int = 32
-    frames: int = 8
-    span: int = 20
+    frames: int = 14
     learning_rate: float = 4e-3
     weight_decay: float = 1e-3
     window_weight: float = 0.5
@@ -80,7 +77,7 @@ class DistillationSettings:
         ValueError
             If a setting is out of its range.
         """
-        for name in ("steps", "windows", "frames", "span"):
+        for name in ("steps", "windows", "frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("window_weight", "component_power", "noise_share", "averaging"):
@@ -181,11 +178,14 @@ def distil(
     Raises
     ------
     ValueError
-        If there are no frames, or spectrograms and targets do not belong together.
+        If there are no frames, spectrograms and targets do not belong together, or windows are shorter than the
+        student's span.
     """
     lengths = [len(clip) for clip in spectrograms]
     if not sum(lengths) or lengths != [len(clip) for clip in targets]:
         raise ValueError("spectrograms and targets must be of the same clips, and have frames")
+    if settings.frames < parameters.span:
+        raise ValueError(f"windows of {settings.frames} frames are too short for an ear that pools {parameters.span}")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -214,12 +214,11 @@ def _distil(
 
     def draw() -> tuple[Tensor, Tensor]:
         rows = _draw_rows(starts, lengths, settings, generator)
-        logmel = augment_logmel(heard[rows].float(), settings, generator)
-        return logmel.flatten(end_dim=1), wanted[rows]
+        return augment_logmel(heard[rows].float(), settings, generator), wanted[rows[:, parameters.span - 1 :]]
 
     if initial is None:
         student = DistilledEar(parameters)
-        student.set_standardisation(torch.cat([draw()[0] for _ in range(_STANDARDISATION_BATCHES)]))
+        student.set_standardisation(torch.cat([draw()[0].flatten(end_dim=1) for _ in range(_STANDARDISATION_BATCHES)]))
     else:
         student = copy.deepcopy(initial[0])
     averaged = copy.deepcopy(student).eval()
@@ -230,7 +229,7 @@ def _distil(
     student.train()
     for step in range(settings.steps):
         logmel, target = draw()
-        error = student(logmel).reshape(target.shape) - target
+        error = student(logmel) - target
         of_frames = (error.square() * importance).mean()
         of_windows = (error.mean(dim=1).square() * importance).mean()
         loss = (1 - settings.window_weight) * of_frames + settings.window_weight * of_windows
@@ -280,10 +279,10 @@ def augment_logmel(logmel: Tensor, settings: DistillationSettings, generator: to
 def _draw_rows(starts: Tensor, lengths: Tensor, settings: DistillationSettings, generator: torch.Generator) -> Tensor:
     # by the root of the length, as windows of labelled clips are drawn: long songs do not dominate
     clips = torch.multinomial(lengths.double().sqrt(), settings.windows, replacement=True, generator=generator)
-    spans = lengths[clips].clamp_max(settings.span)
-    first = (torch.rand(settings.windows, generator=generator) * (lengths[clips] - spans + 1)).long()
-    shares = torch.rand(settings.windows, settings.frames, generator=generator)
-    return (starts[clips] + first)[:, None] + (shares * spans[:, None]).long()
+    first = (torch.rand(settings.windows, generator=generator) * (lengths[clips] - settings.frames + 1)).long()
+    rows = first.clamp_min(0)[:, None] + torch.arange(settings.frames)
+    # a clip that is shorter goes on as it ended
+    return starts[clips][:, None] + torch.minimum(rows, lengths[clips][:, None] - 1)
 
 
 @torch.no_grad()

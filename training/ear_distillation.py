@@ -1,8 +1,8 @@
 """From labelled and unlabelled music to the small ear of the default model: musicnn is the teacher.
 
 No label is used, so that any music helps. What musicnn says of a frame it says late, because its convolutions look
-ahead and its last layer pools over three seconds; the student, which hears a single frame, is taught what is said when
-that frame lies in the middle of what is pooled.
+ahead and its last layer pools over three seconds; the student is taught what is said when the frames that it hears lie
+in the middle of what is pooled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from training.feature_cache import ExtractorCache
 from training.tables import DataError
 
 UNLABELLED = "unlabelled music"
-TEACHER_DELAY = 4
+_TEACHER_DELAY = 4
 """Frames by which what musicnn says of a frame comes late."""
 
 
@@ -98,7 +98,7 @@ def distil_ear(
     folder : Path
         Of the feature cache.
     teacher : Ear
-        Whom it learns from: musicnn's, for which `TEACHER_DELAY` is right.
+        Whom it learns from: musicnn's, of which it is known how late it speaks.
     settings : DistillationSettings, optional
         How; the defaults if not given.
     parameters : DistilledEarParameters, optional
@@ -141,16 +141,17 @@ def distil_ear(
     for cache, of_cache in needed:
         for error in cache.fill(of_cache, jobs, heard).values():
             raise error
+    sizes = parameters or DistilledEarParameters()
+    delay = max(0, _TEACHER_DELAY - (sizes.span - 1) // 2)
     spectrograms, targets = [], []
     lessons = [(clip, looks) for clip in clips] + [(clip, [spectrogram_cache]) for clip in unlabelled]
     for clip, ways in lessons:
         said = teacher_cache.load(clip.source)
-        said = said[np.minimum(np.arange(len(said)) + TEACHER_DELAY, len(said) - 1)]
+        said = said[np.minimum(np.arange(len(said)) + delay, len(said) - 1)]
         for cache in ways:
             # half precision: all of them are in memory at once
             looked_at = cache.load(clip.source)[: len(said)].astype(np.float16)
             spectrograms.append(looked_at.reshape(-1, COLUMNS, MEL_BANDS))
             targets.append(said[: len(looked_at)])
-    sizes = parameters or DistilledEarParameters()
     student, _ = distil(spectrograms, targets, sizes, settings or DistillationSettings(), seed, stepped)
     return DistilledListener(teacher.frontend, student)

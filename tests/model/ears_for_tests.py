@@ -10,7 +10,7 @@ from model.ear import FFT_WINDOW, FRAME_LENGTH, MEL_BANDS, EarFrontend, EarShape
 from model.ears import DistilledListener
 from model.torch_ear import TorchEar
 
-TINY = DistilledEarParameters(filters=(2, 3), spectrum_filters=4, outputs=3)
+TINY = DistilledEarParameters(filters=(2, 3), spectrum_filters=4, outputs=3, span=2, hidden_units=5)
 
 
 def plain_frontend() -> EarFrontend:

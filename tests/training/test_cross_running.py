@@ -55,7 +55,7 @@ def distilled(frontend: Frontend, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(autouse=True)
 def short_distillation(monkeypatch: pytest.MonkeyPatch) -> None:
-    short = partial(DistillationSettings, steps=2, windows=4, frames=2, span=3)
+    short = partial(DistillationSettings, steps=2, windows=4, frames=3)
     monkeypatch.setattr("training.cross_running.DistillationSettings", short)
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from model.distilled_ear import DistilledEar, DistilledEarParameters
 from training.distillation import DistillationSettings, Projection, augment_logmel, distil
 
-PARAMETERS = DistilledEarParameters(columns=8, bands=16, filters=(4, 8), spectrum_filters=12, outputs=3)
-SETTINGS = DistillationSettings(
-    steps=8, windows=8, frames=4, span=6, noise_share=0.0, equaliser=0.0, gain=0.0, averaging=0.9
+PARAMETERS = DistilledEarParameters(
+    columns=8, bands=16, filters=(4, 8), spectrum_filters=12, outputs=3, span=2, hidden_units=16
 )
+SETTINGS = DistillationSettings(steps=8, windows=8, frames=5, noise_share=0.0, equaliser=0.0, gain=0.0, averaging=0.9)
 EMBEDDING = 10
 
 
@@ -36,25 +36,39 @@ def music(clips: int, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]
     return spectrograms, targets
 
 
+def pooled(
+    span: int, spectrograms: list[np.ndarray], targets: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Let each target be the mean of those of its last frames, as many as a span."""
+    means = []
+    for clip in targets:
+        padded = np.concatenate([clip[:1].repeat(span - 1, axis=0), clip])
+        means.append(np.lib.stride_tricks.sliding_window_view(padded, span, axis=0).mean(axis=-1).astype(np.float32))
+    return spectrograms, means
+
+
 def weights_of(ear: DistilledEar) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in ear.state_dict().items()}
 
 
 def hear(ear: DistilledEar, spectrograms: list[np.ndarray]) -> np.ndarray:
+    """Give what an ear says of each frame that has enough before it."""
     with torch.inference_mode():
-        return ear(torch.from_numpy(np.concatenate(spectrograms)).float()).numpy()
+        return np.concatenate([ear(torch.from_numpy(clip).float()[None])[0].numpy() for clip in spectrograms])
 
 
-def test_student_learns_what_the_teacher_says_of_music_it_never_heard() -> None:
+@pytest.mark.parametrize(("span", "hidden_units"), [(1, 0), (3, 0), (1, 16), (3, 16)])
+def test_student_learns_what_the_teacher_says_of_music_it_never_heard(span: int, hidden_units: int) -> None:
     losses = []
+    parameters = replace(PARAMETERS, span=span, hidden_units=hidden_units)
     student, projection = distil(
-        *music(40),
-        PARAMETERS,
-        replace(SETTINGS, steps=250, windows=16),
+        *pooled(span, *music(40)),
+        parameters,
+        replace(SETTINGS, steps=350, windows=16),
         stepped=lambda step, loss: losses.append(loss),
     )
-    spectrograms, targets = music(10, seed=1)
-    wanted = projection.apply(np.concatenate(targets))
+    spectrograms, targets = pooled(span, *music(10, seed=1))
+    wanted = projection.apply(np.concatenate([clip[span - 1 :] for clip in targets]))
     heard = hear(student, spectrograms)
     assert np.mean(losses[-20:]) < 0.2 * np.mean(losses[:5])
     assert np.mean((heard - wanted) ** 2) < 0.2 * np.mean(wanted**2)
@@ -96,6 +110,11 @@ def test_clips_that_do_not_belong_together_are_refused() -> None:
     for wrong in ((spectrograms, targets[:2]), (spectrograms, targets[::-1]), ([], [])):
         with pytest.raises(ValueError, match="same clips"):
             distil(*wrong, PARAMETERS, SETTINGS)
+
+
+def test_windows_shorter_than_the_span_are_refused() -> None:
+    with pytest.raises(ValueError, match="windows of 5 frames are too short for an ear that pools 6"):
+        distil(*music(3), replace(PARAMETERS, span=6), SETTINGS)
 
 
 def test_more_components_than_embeddings_are_refused() -> None:

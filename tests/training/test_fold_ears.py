@@ -53,7 +53,7 @@ def write_clips(folder: Path) -> Clips:
 
 
 def distillation(folder: Path, seed: int = 0, rooms: Any = None) -> FoldDistillation:
-    settings = DistillationSettings(steps=2, windows=4, frames=2, span=3)
+    settings = DistillationSettings(steps=2, windows=4, frames=3)
     return FoldDistillation(tiny_ear(7), folder, settings, TINY, seed, rooms=rooms)
 
 

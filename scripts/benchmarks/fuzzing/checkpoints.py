@@ -47,7 +47,9 @@ def small_checkpoints() -> tuple[bytes, ...]:
             NetworkParameters(window=3, crnn=sizes, ear_columns=3, **whole),
             DistilledListener(
                 EarFrontend(np.zeros((MEL_BANDS, FFT_WINDOW // 2 + 1), dtype=np.float32)),
-                DistilledEar(DistilledEarParameters(filters=(1, 1, 1, 1), spectrum_filters=2, outputs=3)),
+                DistilledEar(
+                    DistilledEarParameters(filters=(1, 1, 1, 1), spectrum_filters=2, outputs=3, span=2, hidden_units=2)
+                ),
             ),
         ),
         _content(tiny, NetworkParameters(window=3, crnn=None, **{**whole, "split_planes": False}), None),
