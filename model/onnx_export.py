@@ -115,14 +115,18 @@ def _exported(checkpoint: Checkpoint) -> onnx.ModelProto:
 
 def _ear_graphs(ear: DistilledEar) -> Iterator[onnx.GraphProto]:
     spectrograms = torch.zeros(3, COLUMNS, MEL_BANDS)
-    yield _graph(_Half(ear, ear.pooled), {SPECTROGRAMS: spectrograms}, [POOLED], "ear.")
     sizes = ear.parameters_
+    if sizes.span == 1:
+        whole = _Part(ear, lambda frames: ear.said_of(ear.pooled(frames).unsqueeze(1)))
+        yield _graph(whole, {SPECTROGRAMS: spectrograms}, [HEARD], "ear.")
+        return
+    yield _graph(_Part(ear, ear.pooled), {SPECTROGRAMS: spectrograms}, [POOLED], "ear.")
     spans = torch.zeros(3, sizes.span, 2 * sizes.spectrum_filters)
-    yield _graph(_Half(ear, ear.said_of), {SPANS: spans}, [HEARD], "ear.says.")
+    yield _graph(_Part(ear, ear.said_of), {SPANS: spans}, [HEARD], "ear.says.")
 
 
-class _Half(nn.Module):
-    """One of an ear's two functions, as a module of its own."""
+class _Part(nn.Module):
+    """A function of an ear, as a module of its own."""
 
     def __init__(self, ear: DistilledEar, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()

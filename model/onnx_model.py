@@ -1,13 +1,12 @@
 """A model as one ONNX file, computed by ONNX Runtime: what `model.onnx_export` makes of a checkpoint.
 
-The file has one graph with three parts. The ear's first turns ``spectrograms`` (frames, columns, bands) into ``pooled``
-(frames, filters), its second ``spans`` of these, (frames, span, filters), into ``heard`` (frames, numbers); the first
-ears, whose span was one frame, had only one, from ``spectrograms`` to ``heard``. The network's turns ``history``,
+The file has one graph with three parts. The ear's first turns ``spectrograms`` (frames, columns, bands) into
+``pooled`` (frames, filters), its second ``spans`` of these, (frames, span, filters), into ``heard`` (frames, numbers);
+an ear whose span is one frame has a single part, from ``spectrograms`` to ``heard``. The network's turns ``history``,
 feature rows up to `NetworkParameters.history`, into ``estimates`` of the newest frames (streams, window, 2), or without
 a CRNN of all of them together (streams, 1, 2), and ``stds`` (streams, 2). With CRNN and summary, it turns ``history``
-and a ``window`` of earlier rows into ``earlier`` estimates (streams, window, 2).
-The filterbanks are tensors beside them,
-and what a checkpoint's metadata say is the property ``moodring``.
+and a ``window`` of earlier rows into ``earlier`` estimates (streams, window, 2). The filterbanks are tensors beside
+them, and what a checkpoint's metadata say is the property ``moodring``.
 """
 
 from __future__ import annotations
@@ -235,12 +234,12 @@ def _ear(file: OnnxFile, described: Mapping[str, Any], outputs: int) -> OnnxEar:
     frontend = EarFrontend(_bank(file, EAR_FILTERBANK))
     spectrograms = {SPECTROGRAMS: ("frames", COLUMNS, MEL_BANDS)}
     sizes = described["network"]
-    if "span" not in sizes:
-        return OnnxEar(frontend, EarShape(0, 1, outputs), file.part(spectrograms, [HEARD]), outputs)
-    span, filters = sizes["span"], sizes["spectrum_filters"]
+    span, filters = sizes.get("span", 1), sizes["spectrum_filters"]  # of the first ears it was not written
     for name, size, most in (("span", span, LONGEST_SPAN), ("spectrum_filters", filters, MOST_FILTERS)):
         if type(size) is not int or not 1 <= size <= most:
             raise ValueError(f"{name} must be a whole number from 1 to {most}, not {shown(repr(size))}")
+    if span == 1:
+        return OnnxEar(frontend, EarShape(0, 1, outputs), file.part(spectrograms, [HEARD]), outputs)
     return OnnxEar(
         frontend,
         EarShape(0, span, outputs),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,13 @@ import torch
 
 pytest.importorskip("onnx", reason="exports models")
 
+import onnx
+from onnx import helper
+
 from model.bundled import bundled_onnx_path
 from model.checkpoint import Checkpoint, load_checkpoint
+from model.distilled_ear import DistilledEar
+from model.ears import DistilledListener
 from model.errors import CheckpointError
 from model.loading import load_model
 from model.metadata import METADATA_KEY
@@ -81,6 +88,27 @@ def test_rows_and_estimates_are_the_same(pair: tuple[Checkpoint, OnnxModel]) -> 
             np.testing.assert_allclose(alone[0], ours[1], atol=TOLERANCE)
             asked += 1
     assert asked > 6
+
+
+def test_models_with_the_first_ears_are_heard_as_before(tmp_path: Path) -> None:
+    """Of frames each by itself, and with metadata that say nothing of a span."""
+    checkpoint = checkpoint_named("hearing", tmp_path)
+    assert isinstance(checkpoint.ear, DistilledListener)
+    sizes = replace(checkpoint.ear.network.parameters_, span=1, hidden_units=0)
+    torch.manual_seed(0)
+    checkpoint.ear = DistilledListener(checkpoint.ear.frontend, DistilledEar(sizes))
+    export_onnx(checkpoint, tmp_path / "first.onnx")
+    file = onnx.load(tmp_path / "first.onnx")
+    metadata = json.loads(checkpoint.metadata())
+    del metadata["ear"]["network"]["span"], metadata["ear"]["network"]["hidden_units"]
+    helper.set_model_props(file, {METADATA_KEY: json.dumps(metadata)})
+    onnx.save(file, tmp_path / "first.onnx")
+    samples = noise(checkpoint, 2, 5)
+    heard = []
+    for either in (checkpoint, load_onnx_model(tmp_path / "first.onnx")):
+        memories = [either.memory() for _ in range(2)]
+        heard.append(np.stack([either.features(samples[:, i], memories) for i in range(5)]))
+    np.testing.assert_allclose(heard[1], heard[0], atol=TOLERANCE)
 
 
 def test_export_leaves_the_checkpoint_as_it_was(tmp_path: Path) -> None:
