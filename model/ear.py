@@ -155,7 +155,8 @@ class EarMemory:
             self._pooled.extend([pooled[0]] * (span - 1))
         whole = np.concatenate([np.stack(list(self._pooled)), pooled]) if span > 1 else pooled
         self._pooled.extend(pooled)
-        return np.moveaxis(np.lib.stride_tricks.sliding_window_view(whole, span, axis=0), -1, 1)
+        spans: FloatArray = whole[np.arange(len(pooled))[:, np.newaxis] + np.arange(span)]
+        return spans
 
 
 class Ear(ABC):

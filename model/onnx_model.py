@@ -91,7 +91,7 @@ class OnnxEar(Ear):
         """Say what is heard of the frames; see `Ear.said_of`."""
         if self._reading is None:
             return pooled[:, 0]
-        (heard,) = self._reading.run([HEARD], {SPANS: np.ascontiguousarray(pooled)})
+        (heard,) = self._reading.run([HEARD], {SPANS: pooled})
         return check_shape(HEARD, heard, (len(pooled), self.shape.outputs))
 
     def digest(self) -> bytes:
