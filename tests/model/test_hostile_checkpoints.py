@@ -6,7 +6,6 @@ import json
 import math
 import os
 import struct
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -31,8 +30,7 @@ from model.network import NetworkParameters
 from model.tensorflow_checkpoint import TensorFlowCheckpointError, read_tensors
 from scripts.benchmarks.fuzzing.checkpoints import joined, let_hear, small_checkpoints, split, write_sparse
 from scripts.benchmarks.fuzzing.target import check_message
-from tests.conftest import REPOSITORY
-from tests.fuzzing import survives
+from tests.fuzzing import printed_by_a_child, survives
 from tests.model.test_tensorflow_checkpoint import block, entry, sealed, table, varint, write
 
 PLAIN, WHOLE, HEARING, WITHOUT_CRNN = range(4)
@@ -179,17 +177,7 @@ def test_nothing_is_allocated_for_what_is_refused(tmp_path: Path) -> None:
     with (folder / "sparse header.safetensors").open("wb") as file:
         file.write(struct.pack("<Q", 100_000_000))
         file.truncate(100_000_008)
-    child = subprocess.run(
-        [sys.executable, "-c", _IN_A_CHILD, str(folder), str(ALLOWED_BYTES)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert child.returncode == 0, child.stderr[-2000:]
-    assert child.stderr == ""
-    *lines, growth = child.stdout.splitlines()
+    *lines, growth = printed_by_a_child(_IN_A_CHILD, folder, ALLOWED_BYTES)
     told = dict(line.split(" | ", 1) for line in lines)
     assert told.keys() == {path.stem for path in folder.iterdir()}
     assert int(growth) < 200, f"{growth} MB more for files of at most {MAXIMUM_BYTES >> 20} MB"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,7 @@ from model.onnx_model import load_onnx_model
 from scripts.benchmarks.fuzzing.onnx_models import small_models
 from streamer.api import track
 from streamer.tracker import TrackerError
-from tests.conftest import REPOSITORY
-from tests.fuzzing import survives
+from tests.fuzzing import printed_by_a_child, survives
 
 HEARING = 2
 ALLOWED_BYTES = 1 << 30
@@ -198,17 +196,8 @@ def refusals_in_a_child(folder: Path, contents: dict[str, bytes]) -> dict[str, s
     """Load models in a process that may take only so much memory, and could crash; return what it says, by name."""
     for name, content in contents.items():
         (folder / f"{name}.onnx").write_bytes(content)
-    child = subprocess.run(
-        [sys.executable, "-c", _IN_A_CHILD, str(folder), str(ALLOWED_BYTES)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert child.returncode == 0, child.stderr[-2000:]
-    assert child.stderr == ""
-    return dict(line.split(" | ", 1) for line in child.stdout.splitlines())
+    lines = printed_by_a_child(_IN_A_CHILD, folder, ALLOWED_BYTES)
+    return dict(line.split(" | ", 1) for line in lines)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
