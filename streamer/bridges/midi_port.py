@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -16,6 +17,11 @@ CLIENT = "moodring"
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at whether the port is there."""
 _MOST_NAMES = 8
+_JACK_ANSWERS = 5.0
+"""Seconds that JACK may take to answer."""
+_ASK_JACK = "import rtmidi; rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name='probe').delete()"
+_JACK_PERIOD = 0.2
+"""Seconds after which JACK has delivered what was sent: more than the 8192 frames of its longest usual period."""
 _logger = logging.getLogger("moodring.bridge")
 
 
@@ -73,8 +79,9 @@ class OutputPort:
         self._name: str | None = None
         self._looked = time.monotonic()
         system = rtmidi.API_LINUX_ALSA if sys.platform == "linux" else rtmidi.API_UNSPECIFIED
-        if jack and rtmidi.API_UNIX_JACK not in rtmidi.get_compiled_api():
-            raise MoodringError("--jack: python-rtmidi knows no JACK on this system; leave it out")
+        self._jack = jack
+        if jack:
+            _ask_jack()
         try:
             self._out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK if jack else system, name=CLIENT)
         except rtmidi.RtMidiError as error:
@@ -122,12 +129,29 @@ class OutputPort:
 
     def close(self) -> None:
         """Close it; what has been sent leaves before."""
+        if self._jack:
+            time.sleep(_JACK_PERIOD)  # a port that is closed takes the messages of its last period with it
         self._out.close_port()
         self._out.delete()
 
     def _open(self, name: str) -> None:
         self._out.open_port(self._out.get_ports().index(name), CLIENT)
         self._name = name
+
+
+def _ask_jack() -> None:
+    """Raise a `MoodringError` unless a JACK server answers: in a child, as JACK's library can wait without end."""
+    if rtmidi.API_UNIX_JACK not in rtmidi.get_compiled_api():
+        raise MoodringError("--jack: python-rtmidi knows no JACK on this system; leave it out")
+    try:
+        subprocess.run(
+            [sys.executable, "-c", _ASK_JACK], stdin=subprocess.DEVNULL, capture_output=True, timeout=_JACK_ANSWERS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MoodringError(
+            f"--jack: JACK has not answered for {_JACK_ANSWERS:.0f} s; restart its server or, where a program that was "
+            "killed has left a lock, end all that use JACK and move /dev/shm/jack_db-UID away (UID: id -u)"
+        ) from error
 
 
 def _list(names: list[str]) -> str:

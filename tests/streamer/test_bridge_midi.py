@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -60,7 +61,7 @@ outputs = { valence = 7 }
 
 
 @pytest.fixture(scope="module")
-def jack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def jack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
     """Start a JACK server of our own name, without sound: other programs do not see it, nor the tests theirs."""
     if shutil.which("jackd") is None:
         pytest.skip("jackd is not installed; scripts/test installs it")
@@ -76,7 +77,7 @@ def jack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         try:
             until(lambda: server.poll() is not None or answers(), log.read_text)
             assert server.poll() is None, log.read_text()
-            yield
+            yield server
         finally:
             server.terminate()
             server.wait(20)
@@ -132,7 +133,9 @@ def receiver(name: str = "receiver", offered: bool = True) -> Iterator[Receiver]
         opened.close()
 
 
-def test_who_connects_to_the_port_that_is_offered_hears_estimates_silence_death_and_end(jack: None) -> None:
+def test_who_connects_to_the_port_that_is_offered_hears_estimates_silence_death_and_end(
+    jack: subprocess.Popen[bytes],
+) -> None:
     with receiver(offered=False) as heard, bridged("midi", None, "--jack") as bridge:
         bridge.says('to its own port "moodring", 6 outputs')
         heard.connect("moodring:moodring")
@@ -157,7 +160,7 @@ def test_who_connects_to_the_port_that_is_offered_hears_estimates_silence_death_
 
 
 def test_fine_controls_colours_notes_and_programs_go_to_a_port_by_a_part_of_its_name(
-    jack: None, tmp_path: Path
+    jack: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     path = tmp_path / "map.toml"
     path.write_text(MAPPING)
@@ -188,7 +191,7 @@ def test_fine_controls_colours_notes_and_programs_go_to_a_port_by_a_part_of_its_
         until(lambda: [m.note for m in heard.of("note_off", 10)] == [36, 36, 38] and heard.control(20) == 7)
 
 
-def test_a_port_that_goes_away_is_waited_for_and_told_everything_again(jack: None) -> None:
+def test_a_port_that_goes_away_is_waited_for_and_told_everything_again(jack: subprocess.Popen[bytes]) -> None:
     with bridged("midi", "Synth", "--jack") as bridge:
         bridge.says('moodring: --to "Synth" is no MIDI output port; there is none; --virtual NAME offers one')
         assert bridge.process.wait(20) == 1
@@ -201,6 +204,17 @@ def test_a_port_that_goes_away_is_waited_for_and_told_everything_again(jack: Non
         with receiver("Synth") as again:
             until(lambda: again.control(20) == 79, lambda: bridge.lines)
             assert bridge.end() == 0
+
+
+def test_a_server_that_hangs_is_not_waited_for_without_end(jack: subprocess.Popen[bytes]) -> None:
+    jack.send_signal(signal.SIGSTOP)
+    try:
+        with bridged("midi", None, "--jack") as bridge:
+            bridge.says("moodring: --jack: JACK has not answered for 5 s; restart its server or")
+            assert bridge.process.wait(20) == 1
+            assert len(bridge.lines) == 1
+    finally:
+        jack.send_signal(signal.SIGCONT)
 
 
 def test_the_system_s_own_midi(tmp_path: Path) -> None:
