@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 
 from model.errors import shown
 from model.protocol_buffer import (
-    MOST_FIELDS,
-    Field,
     bytes_field,
-    decoded,
+    bytes_of,
     fields_of,
-    listed,
     number_field,
     number_of,
     text_of,
+    texts_of,
     varints,
 )
 from model.regular_file import FileError
@@ -164,70 +162,60 @@ def parse_onnx(content: bytes) -> OnnxFile:
 
 
 def _parse(content: memoryview) -> OnnxFile:
+    model = fields_of(content)
     metadata: dict[str, str] = {}
-    graphs: list[memoryview] = []
-    operators: list[tuple[str, int]] = []
-    for field in fields_of(content, MOST_FIELDS):
-        if field.number == 7:
-            graphs.append(field.content)
-        elif field.number == 8:
-            of_set = listed(field)
-            operators.append((text_of(of_set, 1), number_of(of_set, 2)))
-        elif field.number == 14:
-            entry = listed(field)
-            metadata[text_of(entry, 1)] = text_of(entry, 2)
-        elif field.number in (20, 25):
-            raise FileError("has functions or training steps of its own, which are not allowed")
+    for encoded in bytes_of(model, 14):
+        entry = fields_of(encoded)
+        metadata[text_of(entry, 1)] = text_of(entry, 2)
+    if not model.keys().isdisjoint((20, 25)):
+        raise FileError("has functions or training steps of its own, which are not allowed")
+    graphs = bytes_of(model, 7)
     if len(graphs) != 1:
         raise FileError("is truncated or not an ONNX file")
-    if operators != [("", OPERATOR_SET)]:
+    operators = [fields_of(encoded) for encoded in bytes_of(model, 8)]
+    if [(text_of(of_set, 1), number_of(of_set, 2)) for of_set in operators] != [("", OPERATOR_SET)]:
         raise FileError(f"needs other operators than version {OPERATOR_SET} of ONNX's own")
-    nodes: list[Node] = []
+    graph = fields_of(graphs[0], 4 * MOST_NODES)
+    if 15 in graph:
+        raise FileError("has sparse tensors, which are not allowed")
+    if len(graph.get(1, ())) > MOST_NODES:
+        raise FileError(f"has more than {MOST_NODES} nodes")
+    nodes = tuple(_node(encoded) for encoded in bytes_of(graph, 1))
     tensors: dict[str, Tensor] = {}
-    for field in fields_of(graphs[0], 4 * MOST_NODES):
-        if field.number == 1:
-            if len(nodes) == MOST_NODES:
-                raise FileError(f"has more than {MOST_NODES} nodes")
-            nodes.append(_node(field))
-        elif field.number == 5:
-            name, tensor = _tensor(field)
-            if name in tensors:
-                raise FileError(f'has "{shown(name)}" twice')
-            tensors[name] = tensor
-        elif field.number == 15:
-            raise FileError("has sparse tensors, which are not allowed")
-    return OnnxFile(metadata, tuple(nodes), tensors)
+    for encoded in bytes_of(graph, 5):
+        name, tensor = _tensor(encoded)
+        if name in tensors:
+            raise FileError(f'has "{shown(name)}" twice')
+        tensors[name] = tensor
+    return OnnxFile(metadata, nodes, tensors)
 
 
-def _node(encoded: Field) -> Node:
-    fields = listed(encoded)
+def _node(encoded: memoryview) -> Node:
+    fields = fields_of(encoded)
     operator = text_of(fields, 4)
     if operator not in OPERATORS or text_of(fields, 7):
         raise FileError(f'has the operator "{shown(operator)}", which is not allowed')
-    for field in fields:
-        if field.number == 5:
-            attribute = listed(field)
-            if number_of(attribute, 20) not in _PLAIN_ATTRIBUTES or any(one.number in (6, 11) for one in attribute):
-                raise FileError(f'has a graph inside "{operator}", which is not allowed')
-            for one in attribute:
-                if one.number in (5, 10):
-                    _tensor(one)
-    inputs = tuple(decoded(field) for field in fields if field.number == 1)
-    return Node(inputs, tuple(decoded(field) for field in fields if field.number == 2), encoded.content)
+    for content in bytes_of(fields, 5):
+        attribute = fields_of(content)
+        if number_of(attribute, 20) not in _PLAIN_ATTRIBUTES or not attribute.keys().isdisjoint((6, 11)):
+            raise FileError(f'has a graph inside "{operator}", which is not allowed')
+        for number in (5, 10):
+            for tensor in bytes_of(attribute, number):
+                _tensor(tensor)
+    return Node(texts_of(fields, 1), texts_of(fields, 2), encoded)
 
 
-def _tensor(encoded: Field) -> tuple[str, Tensor]:
-    fields = listed(encoded)
+def _tensor(encoded: memoryview) -> tuple[str, Tensor]:
+    fields = fields_of(encoded)
     name = text_of(fields, 8)
-    if any(field.number == 13 for field in fields) or number_of(fields, 14):
+    if 13 in fields or number_of(fields, 14):
         raise FileError("keeps tensors in other files, which is not allowed")
     kind = _TYPES.get(number_of(fields, 2))
-    raw = [field.content for field in fields if field.number == 9]
+    raw = bytes_of(fields, 9)
     shape: list[int] = []
-    for field in fields:
-        if field.number == 1:  # a list of numbers is packed, or not
-            shape += islice(varints(field.content), MOST_AXES + 1) if field.content else [field.value]
-    if kind is None or len(raw) > 1 or any(field.number in (4, 5, 6, 7, 10, 11) for field in fields):
+    for sizes in fields.get(1, ()):  # a list of numbers is packed, or not
+        shape += [sizes] if isinstance(sizes, int) else islice(varints(sizes), MOST_AXES + 1)
+    if kind is None or len(raw) > 1 or not fields.keys().isdisjoint((4, 5, 6, 7, 10, 11)):
         raise FileError(f'has a tensor "{shown(name)}" of a type that is not allowed')
     data = raw[0] if raw else memoryview(b"")
     if len(shape) > MOST_AXES or any(size < 0 for size in shape) or math.prod(shape) * kind.itemsize != len(data):
@@ -235,7 +223,7 @@ def _tensor(encoded: Field) -> tuple[str, Tensor]:
     values = np.frombuffer(data, kind).reshape(shape)
     if kind.kind == "f" and not np.isfinite(values).all():
         raise FileError(f'has a tensor "{shown(name)}" that holds NaN or infinity')
-    return name, Tensor(values, encoded.content)
+    return name, Tensor(values, encoded)
 
 
 def _described(name: str, axes: tuple[int | str, ...] | None) -> bytes:

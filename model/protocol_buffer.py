@@ -7,32 +7,23 @@ it takes in a file.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from model.regular_file import FileError
 
 MOST_FIELDS = 1024
 """Parts of one node, tensor or property."""
 
-_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
+Fields = dict[int, list[memoryview | int]]
+"""A message's parts by their numbers, those of a number in their order: bytes, or a whole number."""
+
+_VARINT, _BYTES = 0, 2
+_LENGTHS = {1: 8, 5: 4}
+"""Bytes of the other kinds of part, by their wire types."""
 _LONGEST_VARINT = 10
 
 
-class Field(NamedTuple):
-    """A part of a message: its number, and what it holds, bytes or a whole number."""
-
-    number: int
-    content: memoryview
-    value: int
-
-
-def listed(encoded: Field) -> list[Field]:
-    """Return the parts of a part that is a message."""
-    return list(fields_of(encoded.content, MOST_FIELDS))
-
-
-def fields_of(content: memoryview, most: int) -> Iterator[Field]:
-    """Yield a message's parts.
+def fields_of(content: memoryview, most: int = MOST_FIELDS) -> Fields:
+    """Return a message's parts.
 
     Raises
     ------
@@ -41,31 +32,37 @@ def fields_of(content: memoryview, most: int) -> Iterator[Field]:
     IndexError, ValueError
         If it is truncated or something else.
     """
-    place = count = 0
-    while place < len(content):
+    fields: Fields = {}
+    place, count, end = 0, 0, len(content)
+    while place < end:
         count += 1
         if count > most:
             raise FileError(f"has a part of more than {most} parts")
         key, place = _varint(content, place)
         number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, place = _varint(content, place)
-            yield Field(number, content[:0], value)
-            continue
-        length = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}.get(wire, 0)
         if wire == _BYTES:
             length, place = _varint(content, place)
-        elif not length:
+        elif wire == _VARINT:
+            value, place = _varint(content, place)
+            fields.setdefault(number, []).append(value)
+            continue
+        elif wire in _LENGTHS:
+            length = _LENGTHS[wire]
+        else:
             raise ValueError("unknown wire type")
-        if length < 0 or length > len(content) - place:
+        if not 0 <= length <= end - place:
             raise ValueError("truncated")
-        yield Field(number, content[place : place + length], 0)
+        fields.setdefault(number, []).append(content[place : place + length])
         place += length
+    return fields
 
 
 def _varint(content: memoryview, place: int) -> tuple[int, int]:
-    value = 0
-    for i in range(_LONGEST_VARINT):
+    value = content[place]
+    if value < 0x80:  # as nearly all are
+        return value, place + 1
+    value &= 0x7F
+    for i in range(1, _LONGEST_VARINT):
         byte = content[place + i]
         value |= (byte & 0x7F) << (7 * i)
         if byte < 0x80:
@@ -81,21 +78,38 @@ def varints(content: memoryview) -> Iterator[int]:
         yield value
 
 
-def decoded(field: Field) -> str:
-    """Return a part's text."""
-    return bytes(field.content).decode()
+def bytes_of(fields: Fields, number: int) -> list[memoryview]:
+    """Return all parts of that number.
+
+    Raises
+    ------
+    ValueError
+        If one is a whole number.
+    """
+    contents = []
+    for part in fields.get(number, ()):
+        if isinstance(part, int):
+            raise ValueError("a whole number where bytes belong")
+        contents.append(part)
+    return contents
 
 
-def text_of(fields: list[Field], number: int) -> str:
+def texts_of(fields: Fields, number: int) -> tuple[str, ...]:
+    """Return all parts of that number as texts; a `ValueError` if one is none."""
+    return tuple(str(part, "utf-8") for part in bytes_of(fields, number))
+
+
+def text_of(fields: Fields, number: int) -> str:
     """Return the text of the last part of that number; none is empty."""
-    texts = [decoded(field) for field in fields if field.number == number]
-    return texts[-1] if texts else ""
+    return texts_of(fields, number)[-1] if number in fields else ""
 
 
-def number_of(fields: list[Field], number: int) -> int:
-    """Return the whole number of the last part of that number; none is 0."""
-    values = [field.value for field in fields if field.number == number]
-    return values[-1] if values else 0
+def number_of(fields: Fields, number: int) -> int:
+    """Return the last part of that number; none is 0, and a `ValueError` if it is no whole number."""
+    value = fields[number][-1] if number in fields else 0
+    if not isinstance(value, int):
+        raise ValueError("bytes where a whole number belongs")
+    return value
 
 
 def _encoded_varint(value: int) -> bytes:
