@@ -100,8 +100,13 @@ def _session(model: bytes, optimised: bool) -> onnxruntime.InferenceSession:
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
+        # its fallback prints on standard output, and tries again with all optimisers
         return onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=unwanted
+            model,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=unwanted,
+            enable_fallback=0,
         )
     except Exception as error:  # its exceptions have no class in common
         raise CheckpointError(f"its graph cannot be used: {_reason(error)}") from error

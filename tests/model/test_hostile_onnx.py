@@ -172,6 +172,16 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
         load_onnx_model(tmp_path)
 
 
+def test_a_name_that_is_no_text_is_refused_without_printing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        node = next(one for one in model.graph.node if one.op_type == "MatMul")
+        node.name = "ABCD"
+        node.attribute.append(helper.make_attribute("unknown", 1))
+
+    assert "cannot be used" in refusal(tmp_path / "odd.onnx", changed(change).replace(b"ABCD", b"A\xfb\xffD"))
+    assert capfd.readouterr() == ("", "")
+
+
 _IN_A_CHILD = """
 import resource, sys
 from pathlib import Path

@@ -6,6 +6,7 @@ counts so far. A child that died, or has been at one case for too long, is repla
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import random
@@ -16,6 +17,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +120,7 @@ def run_cases(target: Target, seed: int, first: int, count: int, board: Board, f
         board.write(progress)
         before = time.process_time()
         try:
-            if target.check(case):
+            if _checked_quietly(target, case):
                 progress.accepted += 1
             else:
                 progress.refused += 1
@@ -134,6 +136,14 @@ def run_cases(target: Target, seed: int, first: int, count: int, board: Board, f
     progress.peak = max(progress.peak, resident_kilobytes())
     progress.case = count
     board.write(progress)
+
+
+def _checked_quietly(target: Target, case: bytes) -> bool:
+    """Check a case; an `AssertionError` if that prints anything, which would stand between the rows of a table."""
+    with redirect_stdout(io.StringIO()) as printed:
+        accepted = target.check(case)
+    assert not printed.getvalue(), f"it prints {printed.getvalue()!r}"
+    return accepted
 
 
 @dataclass
