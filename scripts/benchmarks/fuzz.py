@@ -2,8 +2,8 @@
 
 Each target's cases run in a child process, which is replaced where a case kills or stops it. A case is a crash if it
 raises anything but the error that its reader promises, if what is accepted leads to an estimate outside [-1, 1] or
-that is no number, or if it asks for a gigabyte of memory. Whatever is found is kept in a folder, as a file to be
-checked again.
+that is no number, if it asks for a gigabyte of memory, or if anything is printed. What is found is kept in a folder,
+as files to be checked again.
 
     python scripts/benchmarks/fuzz.py --target all --cases 1000000 [--seed 0] [--found fuzz-found]
     python scripts/benchmarks/fuzz.py --target wire --replay fuzz-found/wire-17.case
@@ -140,7 +140,7 @@ def main() -> int:
         print_outcome(name, outcome)
         wrong += outcome.progress.crashed + outcome.died + outcome.hung
     if wrong:
-        print(f"{wrong} cases are kept in {found}")
+        print(f"{wrong} cases found something wrong: see {found}")
     return 1 if wrong else 0
 
 

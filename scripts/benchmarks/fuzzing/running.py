@@ -29,6 +29,8 @@ _LARGEST_CASE = 1 << 20
 _SETTLED = 2000
 """Cases after which memory is taken as what the target needs anyway."""
 _POLL = 0.25
+_MOST_KEPT = 100
+"""Cases of a target that are kept: what is wrong with every case would fill a disk."""
 _ALLOWANCE = 1 << 30
 """Bytes of address space that cases may ask for beyond what is taken when they begin."""
 
@@ -103,15 +105,18 @@ def chance_of(name: str, seed: int, number: int) -> random.Random:
 
 
 def run_cases(target: Target, seed: int, first: int, count: int, board: Board, found: Path) -> None:
-    """Check the cases from `first` to `count`, in the child.
+    """Check the cases from `first` to `count`, in the child; fewer if its parent is gone.
 
     What a case raises is written, with the case, to the folder `found`.
     """
+    parent = os.getppid()
     _limit_memory()
     _hide_native_messages()
     discard_native_output()
     progress = board.read()
     for number in range(first, count):
+        if os.getppid() != parent:
+            return
         progress.case, progress.size, progress.began = number, 0, time.monotonic()
         board.write(progress)
         case = target.make(chance_of(target.name, seed, number))
@@ -231,8 +236,10 @@ def _watch(child: subprocess.Popen[bytes], board: Board, limit: float, told: Cal
 
 
 def keep_case(found: Path, name: str, number: int, case: bytes, reason: str) -> None:
-    """Write a case that something is wrong with, and what, to a folder."""
+    """Write a case that something is wrong with, and what, to a folder, unless that has many already."""
     found.mkdir(parents=True, exist_ok=True)
+    if len(list(found.glob(f"{name}-*.case"))) >= _MOST_KEPT:
+        return
     (found / f"{name}-{number}.case").write_bytes(case)
     (found / f"{name}-{number}.txt").write_text(reason, encoding="utf-8", errors="replace")
 
