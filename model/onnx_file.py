@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,9 @@ from model.protocol_buffer import (
     fields_of,
     number_field,
     number_of,
+    numbers_of,
     text_of,
     texts_of,
-    varints,
 )
 from model.regular_file import FileError
 
@@ -37,7 +36,7 @@ MOST_NODES = 4096
 MOST_AXES = 8
 _ALLOWED = (
     "Abs Add ArgMax AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv CumSum Div "
-    "Einsum Equal Exp Expand Flatten GRU Gather GatherElements Gemm Identity Less Log MatMul Max Mod Mul Neg "
+    "Einsum Equal Exp Expand Flatten GRU Gather GatherElements Gemm Identity Less Log MatMul Max Mul Neg "
     "Pow Range ReduceMax ReduceMean ReduceSum Relu Reshape Shape Slice Softplus Split Sqrt Squeeze Sub Tanh "
     "Transpose Unsqueeze Where"
 )
@@ -45,12 +44,16 @@ OPERATORS = frozenset(_ALLOWED.split())
 """What an exported network is made of: arithmetic, none of which runs other graphs or touches files."""
 
 _FLOAT, _INT64 = 1, 7
+_INT = 2
+"""The type of an attribute that is a whole number."""
 _TYPES: dict[int, np.dtype[Any]] = {
     _FLOAT: np.dtype("<f4"),
     6: np.dtype("<i4"),
     _INT64: np.dtype("<i8"),
     9: np.dtype("?"),
 }
+_POSITIVE = {"dilations", "group", "kernel_shape", "strides"}
+"""Attributes by which ONNX Runtime divides, whatever they are."""
 _PLAIN_ATTRIBUTES = {1, 2, 3, 4, 6, 7, 8}
 """Numbers, texts and tensors, and lists of them; what is left out would be graphs."""
 
@@ -73,11 +76,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Node:
-    """An operator, with the names of what it takes and gives, and as the file has it."""
+    """An operator, with the names of what it takes and gives, and encoded: as the file has it, or as what is safe."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    encoded: memoryview
+    encoded: tuple[memoryview | bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ class OnnxFile:
         unknown = needed - inputs.keys() - self.tensors.keys()
         if unknown:
             raise FileError(f'has nothing that gives "{shown(min(unknown))}"')
-        graph = [bytes_field(1, node.encoded) for node in reversed(nodes)] + [bytes_field(2, b"moodring")]
+        graph = [bytes_field(1, encoded) for node in reversed(nodes) for encoded in node.encoded]
+        graph.append(bytes_field(2, b"moodring"))
         graph += [bytes_field(5, self.tensors[name].encoded) for name in sorted(needed & self.tensors.keys())]
         graph += [bytes_field(11, _described(name, axes)) for name, axes in inputs.items()]
         graph += [bytes_field(12, _described(name, None)) for name in outputs]
@@ -199,10 +203,34 @@ def _node(encoded: memoryview) -> Node:
         attribute = fields_of(content)
         if number_of(attribute, 20) not in _PLAIN_ATTRIBUTES or not attribute.keys().isdisjoint((6, 11)):
             raise FileError(f'has a graph inside "{operator}", which is not allowed')
+        name = text_of(attribute, 1)
+        numbers = [*numbers_of(attribute, 3, 1), *numbers_of(attribute, 8, MOST_AXES + 1)]
+        if name in _POSITIVE and (min(numbers, default=0) < 1 or len(numbers) > MOST_AXES):
+            raise FileError(f'has the operator "{operator}" with {name} that are not 1 to {MOST_AXES} positive numbers')
         for number in (5, 10):
             for tensor in bytes_of(attribute, number):
                 _tensor(tensor)
-    return Node(texts_of(fields, 1), texts_of(fields, 2), encoded)
+    inputs, outputs = texts_of(fields, 1), texts_of(fields, 2)
+    if operator == "Div":
+        return Node(inputs, outputs, _division(inputs, outputs))
+    return Node(inputs, outputs, (encoded,))
+
+
+def _division(inputs: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Encode a division whose divisor is made to be of float32.
+
+    Of whole numbers, the least one divided by -1 ends the process. A dividend of another type is refused by ONNX
+    Runtime, as both must be of one; a division of float32 remains what it was.
+    """
+    if len(inputs) != 2 or len(outputs) != 1:
+        raise FileError("has a division that is not of two numbers")
+    dividend, divisor, quotient = (name.encode() for name in inputs + outputs)
+    as_float = quotient + b"/divisor"
+    to_float = bytes_field(1, b"to") + number_field(3, _FLOAT) + number_field(20, _INT)
+    return (
+        bytes_field(1, divisor) + bytes_field(2, as_float) + bytes_field(4, b"Cast") + bytes_field(5, to_float),
+        bytes_field(1, dividend) + bytes_field(1, as_float) + bytes_field(2, quotient) + bytes_field(4, b"Div"),
+    )
 
 
 def _tensor(encoded: memoryview) -> tuple[str, Tensor]:
@@ -212,9 +240,7 @@ def _tensor(encoded: memoryview) -> tuple[str, Tensor]:
         raise FileError("keeps tensors in other files, which is not allowed")
     kind = _TYPES.get(number_of(fields, 2))
     raw = bytes_of(fields, 9)
-    shape: list[int] = []
-    for sizes in fields.get(1, ()):  # a list of numbers is packed, or not
-        shape += [sizes] if isinstance(sizes, int) else islice(varints(sizes), MOST_AXES + 1)
+    shape = numbers_of(fields, 1, MOST_AXES + 1)
     if kind is None or len(raw) > 1 or not fields.keys().isdisjoint((4, 5, 6, 7, 10, 11)):
         raise FileError(f'has a tensor "{shown(name)}" of a type that is not allowed')
     data = raw[0] if raw else memoryview(b"")

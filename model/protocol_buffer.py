@@ -7,6 +7,7 @@ it takes in a file.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from model.regular_file import FileError
 
@@ -70,8 +71,15 @@ def _varint(content: memoryview, place: int) -> tuple[int, int]:
     raise ValueError("a number is too long")
 
 
-def varints(content: memoryview) -> Iterator[int]:
-    """Yield the numbers of a packed list."""
+def numbers_of(fields: Fields, number: int, most: int) -> list[int]:
+    """Return the whole numbers of all parts of that number; of a part that is a packed list no more than `most`."""
+    numbers: list[int] = []
+    for part in fields.get(number, ()):
+        numbers += [part] if isinstance(part, int) else islice(_varints(part), most)
+    return numbers
+
+
+def _varints(content: memoryview) -> Iterator[int]:
     place = 0
     while place < len(content):
         value, place = _varint(content, place)

@@ -233,6 +233,34 @@ def test_graphs_that_would_take_gigabytes_or_hours_are_refused(tmp_path: Path) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
+def test_divisions_that_would_end_the_process_are_refused(tmp_path: Path) -> None:
+    least, minus_one = np.array([np.iinfo(np.int64).min]), np.array([-1])
+
+    def stride_of_zero(model: onnx.ModelProto) -> None:
+        node = next(one for one in model.graph.node if one.op_type == "Conv")
+        (strides,) = (one for one in node.attribute if one.name == "strides")
+        strides.ints[0] = 0
+
+    def of_whole_numbers(operator: str) -> Callable[[onnx.ModelProto], object]:
+        nodes = (
+            helper.make_node(operator, ["least", "minus_one"], ["whole"]),
+            helper.make_node("Cast", ["whole"], ["more"], to=TensorProto.FLOAT),
+        )
+        return computing(*nodes, least=least, minus_one=minus_one)
+
+    contents = {
+        "stride": changed(stride_of_zero),
+        "quotient": changed(of_whole_numbers("Div")),
+        "remainder": changed(of_whole_numbers("Mod")),
+    }
+    told = refusals_in_a_child(tmp_path, contents)
+    assert told.keys() == contents.keys()
+    assert 'the operator "Conv" with strides that are not' in told["stride"]
+    assert "cannot be used" in told["quotient"]
+    assert 'the operator "Mod", which is not allowed' in told["remainder"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
 def test_graphs_that_would_crash_an_optimiser_are_refused(tmp_path: Path) -> None:
     def cutting_an_axis_that_is_not_there(name: str) -> Callable[[onnx.ModelProto], object]:
         def change(model: onnx.ModelProto) -> None:

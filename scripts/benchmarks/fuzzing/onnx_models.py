@@ -18,7 +18,7 @@ from scripts.benchmarks.fuzzing.mutations import FLOATS, damage
 from scripts.benchmarks.fuzzing.target import Scratch, check_message
 
 _OPERATORS = ("Identity", "ConstantOfShape", "Expand", "Reshape", "Loop", "If", "Tile", "MatMul", "Concat", "Cast")
-_SIZES = (-1, 0, 1, 2, 3, 7, 1 << 10, 1 << 20, 1 << 31, 1 << 40, 1 << 62)
+_SIZES = (-(1 << 63), -1, 0, 1, 2, 3, 7, 1 << 10, 1 << 20, 1 << 31, 1 << 40, 1 << 62)
 
 
 @lru_cache
