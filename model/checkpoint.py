@@ -101,8 +101,8 @@ class Checkpoint(Estimator):
         digest = hashlib.sha256()
         for description in (self.frontend.parameters.to_json(), self.network_parameters.to_json()):
             digest.update(json.dumps(description, sort_keys=True).encode())
-        for bank in (self.frontend.mel_filterbank, self.frontend.chroma_filterbank):
-            digest.update(bank.tobytes())
+        for values in self.frontend.tensors().values():
+            digest.update(values.tobytes())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
         if self.ear is not None:

@@ -18,13 +18,15 @@ Features of a frame, by column name
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.chroma import PITCH_CLASSES, EnergyChroma, NoteChroma, chroma_of
+from model.errors import shown
 from model.kinds import check_kinds
 
 FloatArray = NDArray[np.float32]
@@ -70,6 +72,9 @@ class FeatureParameters:
         Energies below it count as this much before the logarithm.
     dynamic_range : float
         Log-mel energies are cut off this many dB below the frame's largest one (librosa's ``top_db``).
+    chroma : str
+        What ``logchroma`` is made of: ``energy``, the energy at each pitch class, or ``notes``, the notes that sound
+        (`model.chroma`).
     """
 
     sample_rate: int = 22050
@@ -81,6 +86,7 @@ class FeatureParameters:
     mel_high: float = 8000.0
     energy_floor: float = 1e-10
     dynamic_range: float = 80.0
+    chroma: str = "energy"
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot describe a frame.
@@ -111,6 +117,8 @@ class FeatureParameters:
             raise ValueError(f"energy_floor must be from {SMALLEST_ENERGY_FLOOR} to below 1, not {self.energy_floor}")
         if not 0 < self.dynamic_range <= 1000:
             raise ValueError(f"dynamic_range must be between 0 and 1000 dB, not {self.dynamic_range}")
+        if self.chroma not in ("energy", "notes"):
+            raise ValueError(f'chroma must be "energy" or "notes", not {shown(self.chroma)}')
 
     @property
     def frame_length(self) -> int:
@@ -132,11 +140,11 @@ class FeatureParameters:
         return 2 * self.mel_bands + PITCH_CLASSES
 
     def to_json(self) -> dict[str, Any]:
-        """Return the parameters as a JSON object."""
-        return asdict(self)
-
-
-PITCH_CLASSES = 12
+        """Return the parameters as a JSON object; `chroma` only where it is of notes, as the first files lack it."""
+        described = asdict(self)
+        if self.chroma == "energy":
+            del described["chroma"]
+        return described
 
 
 class RecentColumns:
@@ -188,33 +196,37 @@ class Frontend:
         What to compute.
     mel_filterbank : ndarray, shape (mel_bands, fft_window // 2 + 1)
         Weights from FFT bins to mel bands.
-    chroma_filterbank : ndarray, shape (12, frame_length // 2 + 1)
-        Weights from FFT bins of the whole frame to pitch classes.
+    chroma : ndarray, shape (12, frame_length // 2 + 1), or NoteChroma
+        Weights from FFT bins of the whole frame to pitch classes, or what hears the notes in them, as
+        `FeatureParameters.chroma` says.
 
     Raises
     ------
     ValueError
-        If a filterbank's shape does not fit the parameters.
+        If a filterbank's shape, or the kind of chroma, does not fit the parameters.
     """
 
     def __init__(
-        self, parameters: FeatureParameters, mel_filterbank: FloatArray, chroma_filterbank: FloatArray
+        self, parameters: FeatureParameters, mel_filterbank: FloatArray, chroma: FloatArray | NoteChroma
     ) -> None:
-        mel_shape = (parameters.mel_bands, parameters.fft_window // 2 + 1)
-        chroma_shape = (PITCH_CLASSES, parameters.frame_length // 2 + 1)
-        for name, bank, shape in (
-            ("mel", mel_filterbank, mel_shape),
-            ("chroma", chroma_filterbank, chroma_shape),
-        ):
-            if bank.shape != shape:
-                raise ValueError(f"the {name} filterbank has shape {bank.shape}, not {shape}")
+        if isinstance(chroma, NoteChroma) != (parameters.chroma == "notes"):
+            raise ValueError(f"chroma is not what the features say: {parameters.chroma}")
+        _check_shape("mel", mel_filterbank, (parameters.mel_bands, parameters.fft_window // 2 + 1))
         self.parameters = parameters
         self.mel_filterbank = np.ascontiguousarray(mel_filterbank, dtype=np.float32)
-        self.chroma_filterbank = np.ascontiguousarray(chroma_filterbank, dtype=np.float32)
         self._mel_weights = np.ascontiguousarray(self.mel_filterbank.T)
-        self._chroma_weights = np.ascontiguousarray(self.chroma_filterbank.T)
+        self._chroma: EnergyChroma | NoteChroma
+        if isinstance(chroma, NoteChroma):
+            self._chroma = chroma
+        else:
+            _check_shape("chroma", chroma, (PITCH_CLASSES, parameters.frame_length // 2 + 1))
+            self._chroma = EnergyChroma(chroma, parameters.energy_floor)
         self._column_taper = spectrum_taper(parameters.fft_window)
         self._frame_taper = spectrum_taper(parameters.frame_length)
+
+    def tensors(self) -> dict[str, FloatArray]:
+        """Return what of it is numbers, by names for a file; `frontend_of` makes it from them again."""
+        return {"mel_filterbank": self.mel_filterbank, **self._chroma.tensors()}
 
     def __call__(
         self, frames: FloatArray, overlapping: Sequence[tuple[RecentColumns, int]] | None = None
@@ -265,8 +277,7 @@ class Frontend:
         where = p.columns
         rows[:, where["logmel_mean"]] = mean[:, 0]
         np.sqrt(np.add.reduce(logmel, axis=1) / count, out=rows[:, where["logmel_std"]])
-        whole_frame = power_spectrum(frames * self._frame_taper)[:, np.newaxis]
-        rows[:, where["logchroma"]] = self._decibels(np.matmul(whole_frame, self._chroma_weights))[:, 0]
+        rows[:, where["logchroma"]] = self._chroma(power_spectrum(frames * self._frame_taper))
 
     def _logmel(self, columns: FloatArray) -> FloatArray:
         # matmul of a stack multiplies frame by frame, so a row's rounding does not depend on how many there are
@@ -287,6 +298,31 @@ class Frontend:
     def _decibels(self, energy: FloatArray) -> FloatArray:
         decibels: FloatArray = 10 * np.log10(np.maximum(energy, np.float32(self.parameters.energy_floor)))
         return decibels
+
+
+def frontend_of(parameters: FeatureParameters, tensors: Mapping[str, FloatArray]) -> Frontend:
+    """Make a frontend from what `Frontend.tensors` gave, as a file holds it.
+
+    Raises
+    ------
+    ValueError
+        If a tensor is missing, of another shape, or holds what is not allowed.
+    """
+    mel = _bank(tensors, "mel_filterbank")
+    if parameters.chroma == "energy":
+        return Frontend(parameters, mel, _bank(tensors, "chroma_filterbank"))
+    return Frontend(parameters, mel, chroma_of(tensors, parameters.frame_length, parameters.sample_rate))
+
+
+def _bank(tensors: Mapping[str, FloatArray], name: str) -> FloatArray:
+    if name not in tensors:
+        raise ValueError(f'tensor "frontend.{name}" is missing')
+    return check_filterbank(f"frontend.{name}", tensors[name])
+
+
+def _check_shape(name: str, bank: FloatArray, shape: tuple[int, int]) -> None:
+    if bank.shape != shape:
+        raise ValueError(f"the {name} filterbank has shape {bank.shape}, not {shape}")
 
 
 def check_filterbank(name: str, bank: FloatArray) -> FloatArray:
@@ -351,7 +387,9 @@ def level(powers: NDArray[np.float64]) -> FloatArray:
     return decibels
 
 
-def build_frontend(parameters: FeatureParameters | None = None) -> Frontend:
+def build_frontend(
+    parameters: FeatureParameters | None = None, notes: Mapping[str, FloatArray] | None = None
+) -> Frontend:
     """Make a frontend with librosa's filterbanks.
 
     Needs librosa and takes seconds: for training, and for tests that have no checkpoint. Live code gets its
@@ -361,6 +399,8 @@ def build_frontend(parameters: FeatureParameters | None = None) -> Frontend:
     ----------
     parameters : FeatureParameters, optional
         The defaults if not given.
+    notes : mapping of str to ndarray, optional
+        Weights of `model.chroma.NoteChroma`, which then takes the place of the filterbank of chroma.
 
     Returns
     -------
@@ -370,8 +410,11 @@ def build_frontend(parameters: FeatureParameters | None = None) -> Frontend:
 
     p = parameters or FeatureParameters()
     mel = librosa.filters.mel(sr=p.sample_rate, n_fft=p.fft_window, n_mels=p.mel_bands, fmin=p.mel_low, fmax=p.mel_high)
+    mel = mel.astype(np.float32)
+    if notes is not None:
+        return Frontend(replace(p, chroma="notes"), mel, NoteChroma(notes, p.frame_length, p.sample_rate))
     chroma = librosa.filters.chroma(sr=p.sample_rate, n_fft=p.frame_length, tuning=0.0)
-    return Frontend(p, mel.astype(np.float32), chroma.astype(np.float32))
+    return Frontend(p, mel, chroma.astype(np.float32))
 
 
 def periodic_hann(length: int) -> FloatArray:

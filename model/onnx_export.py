@@ -23,13 +23,12 @@ from model.errors import CheckpointError
 from model.metadata import METADATA_KEY, replace_file
 from model.onnx_file import IR_VERSION, OPERATOR_SET
 from model.onnx_model import (
-    CHROMA_FILTERBANK,
     EAR_FILTERBANK,
     EARLIER,
     ESTIMATES,
+    FRONTEND,
     HEARD,
     HISTORY,
-    MEL_FILTERBANK,
     POOLED,
     SPANS,
     SPECTROGRAMS,
@@ -84,10 +83,7 @@ def _exported(checkpoint: Checkpoint) -> onnx.ModelProto:
         outputs.append(EARLIER)
     with _evaluated(checkpoint.network) as network:
         graphs = [_graph(ArrangedNetwork(network), inputs, outputs, "network.")]
-    banks = {
-        MEL_FILTERBANK: checkpoint.frontend.mel_filterbank,
-        CHROMA_FILTERBANK: checkpoint.frontend.chroma_filterbank,
-    }
+    banks = {FRONTEND + name: values for name, values in checkpoint.frontend.tensors().items()}
     if checkpoint.ear is not None:
         if not isinstance(checkpoint.ear, DistilledListener):
             raise CheckpointError(

@@ -22,7 +22,7 @@ import numpy as np
 from model.ear import COLUMNS, LONGEST_SPAN, MEL_BANDS, MOST_FILTERS, Ear, EarFrontend, EarShape
 from model.errors import shown
 from model.estimator import Estimator
-from model.features import FloatArray, Frontend, check_filterbank
+from model.features import FloatArray, check_filterbank, frontend_of
 from model.metadata import MAXIMUM_BYTES, MAXIMUM_HEADER_BYTES, METADATA_KEY, fitting_together, parse_metadata, reading
 from model.network_parameters import (
     NetworkParameters,
@@ -38,7 +38,7 @@ from model.regular_file import FileError, open_regular, size_of
 SPECTROGRAMS, POOLED, SPANS, HEARD = "spectrograms", "pooled", "spans", "heard"
 HISTORY, WINDOW = "history", "window"
 ESTIMATES, STDS, EARLIER = "estimates", "stds", "earlier"
-MEL_FILTERBANK, CHROMA_FILTERBANK = "frontend.mel_filterbank", "frontend.chroma_filterbank"
+FRONTEND = "frontend."
 EAR_FILTERBANK = "ear.mel_filterbank"
 KIND = "distilled"
 """Of ears, the one that can be exported: the other's weights stay in their own package."""
@@ -124,7 +124,8 @@ class OnnxModel(Estimator):
         features, parameters = parameters_from_json(metadata)
         self._parameters = parameters
         self._digest = digest
-        self.frontend = Frontend(features, _bank(file, MEL_FILTERBANK), _bank(file, CHROMA_FILTERBANK))
+        of_frontend = [name for name in file.tensors if name.startswith(FRONTEND)]
+        self.frontend = frontend_of(features, {name[len(FRONTEND) :]: _floats(file, name) for name in of_frontend})
         self.ear = None
         if metadata.get("ear") is not None:
             if metadata["ear"]["kind"] != KIND:
@@ -231,7 +232,7 @@ def load_onnx_model(path: Path) -> OnnxModel:
 
 
 def _ear(file: OnnxFile, described: Mapping[str, Any], outputs: int) -> OnnxEar:
-    frontend = EarFrontend(_bank(file, EAR_FILTERBANK))
+    frontend = EarFrontend(check_filterbank(EAR_FILTERBANK, _floats(file, EAR_FILTERBANK)))
     spectrograms = {SPECTROGRAMS: ("frames", COLUMNS, MEL_BANDS)}
     sizes = described["network"]
     span, filters = sizes.get("span", 1), sizes["spectrum_filters"]  # of the first ears it was not written
@@ -249,10 +250,10 @@ def _ear(file: OnnxFile, described: Mapping[str, Any], outputs: int) -> OnnxEar:
     )
 
 
-def _bank(file: OnnxFile, name: str) -> FloatArray:
+def _floats(file: OnnxFile, name: str) -> FloatArray:
     if name not in file.tensors:
         raise ValueError(f'tensor "{name}" is missing')
-    bank = file.tensors[name].values
-    if bank.dtype != np.float32:
-        raise ValueError(f'tensor "{name}" must be of float32, not {bank.dtype}')
-    return check_filterbank(name, bank.astype(np.float32))
+    values = file.tensors[name].values
+    if values.dtype != np.float32:
+        raise ValueError(f'tensor "{name}" must be of float32, not {values.dtype}')
+    return values.astype(np.float32)

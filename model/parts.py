@@ -10,13 +10,12 @@ from torch import Tensor
 
 from model.ear import Ear
 from model.ears import build_ear, ear_tensors, ear_to_json
-from model.features import Frontend
+from model.features import Frontend, frontend_of
 from model.network import EmotionNetwork
 from model.network_parameters import check_ear_fits, parameters_from_json
-from model.tensor_checks import check_cost, check_tensors, checked_filterbank
+from model.tensor_checks import check_cost, check_tensors, checked_floats
 
-_MEL_FILTERBANK = "frontend.mel_filterbank"
-_CHROMA_FILTERBANK = "frontend.chroma_filterbank"
+_FRONTEND = "frontend."
 _NETWORK = "network."
 _EAR = "ear."
 
@@ -33,8 +32,7 @@ def parts_to_json(frontend: Frontend, network: EmotionNetwork, ear: Ear | None) 
 def parts_tensors(frontend: Frontend, network: EmotionNetwork, ear: Ear | None) -> dict[str, Tensor]:
     """Return what of the parts is numbers."""
     tensors = {_NETWORK + key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    tensors[_MEL_FILTERBANK] = torch.from_numpy(frontend.mel_filterbank)
-    tensors[_CHROMA_FILTERBANK] = torch.from_numpy(frontend.chroma_filterbank)
+    tensors |= {_FRONTEND + key: torch.from_numpy(values) for key, values in frontend.tensors().items()}
     if ear is not None:
         tensors |= {_EAR + key: value for key, value in ear_tensors(ear).items()}
     return tensors
@@ -60,8 +58,8 @@ def build_parts(
     check_cost(outline)
     weights = {key[len(_NETWORK) :]: value for key, value in tensors.items() if key.startswith(_NETWORK)}
     check_tensors(outline.state_dict(), weights)
-    banks = [checked_filterbank(tensors, key) for key in (_MEL_FILTERBANK, _CHROMA_FILTERBANK)]
-    frontend = Frontend(features, *banks)
+    of_frontend = {key[len(_FRONTEND) :]: value for key, value in tensors.items() if key.startswith(_FRONTEND)}
+    frontend = frontend_of(features, {key: checked_floats(_FRONTEND + key, of_frontend[key]) for key in of_frontend})
     ear = None
     if metadata.get("ear") is not None:
         of_ear = {key[len(_EAR) :]: value for key, value in tensors.items() if key.startswith(_EAR)}

@@ -57,9 +57,16 @@ def checked_filterbank(tensors: Mapping[str, Tensor], name: str) -> FloatArray:
     """
     if name not in tensors:
         raise ValueError(f'tensor "{name}" is missing')
-    bank = tensors[name]
-    check_tensors({name: torch.empty(bank.shape, dtype=torch.float32, device="meta")}, {name: bank})
-    return check_filterbank(name, bank.numpy())
+    return check_filterbank(name, checked_floats(name, tensors[name]))
+
+
+def checked_floats(name: str, tensor: Tensor) -> FloatArray:
+    """Return a vector or matrix of finite 32-bit floats; a `ValueError` if it is something else."""
+    if tensor.dim() > 2:  # what has more than 64 dimensions, torch does not even look through
+        raise ValueError(f'tensor "{shown(name)}" must have one or two dimensions, not {tensor.dim()}')
+    check_tensors({name: torch.empty(tensor.shape, dtype=torch.float32, device="meta")}, {name: tensor})
+    floats: FloatArray = tensor.numpy()
+    return floats
 
 
 def check_cost(network: EmotionNetwork) -> None:

@@ -77,7 +77,8 @@ set_up() {
     make_venv "$python"
     say "installing moodring into $venv; this takes a few minutes once"
     pip_install --editable "$requirement"
-    # the large model's ear: only its weights are read, so TensorFlow, which it asks for, is left out
-    [ "$kind" = run ] || pip_install --no-deps musicnn
+    # the large model's ear, and the teacher of notes: only their weights are read, so TensorFlow, which they ask for,
+    # is left out
+    [ "$kind" = run ] || pip_install --no-deps musicnn basic-pitch
     printf '%s\n' "$wanted" >"$stamp"
 }

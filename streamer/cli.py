@@ -50,6 +50,7 @@ _COMMANDS = {
     "keygen": _Entry("streamer.commands.keygen:keygen", "Make a key pair for a publisher or a subscriber."),
     "export": _Entry("streamer.commands.export:export", "Write a model for machines without torch."),
     "train": _Entry("training.commands:train", "Train a model from labelled music.", "train"),
+    "teach-notes": _Entry("training.commands:teach_notes", "Teach what hears the notes of music.", "train"),
     "evaluate": _Entry("training.commands:evaluate", "Measure a model on labelled music.", "train"),
     "search": _Entry("training.paper.commands:search", "Search the paper's hyperparameters.", "search"),
     "reproduce": _Entry(

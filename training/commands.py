@@ -1,4 +1,4 @@
-"""The commands `moodring train` and `moodring evaluate`. Importing this module is cheap; running a command is not."""
+"""The commands that train and measure networks. Importing this module is cheap; running a command is not."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ LIVE = "live"
     "large for a bundled one).  [default: none]",
 )
 @options.unlabelled("live: ")
+@click.option(
+    "--notes",
+    type=click.Path(path_type=Path),
+    help='live: what hears the notes of a frame, from "moodring teach-notes".  [default: the file that moodring ships]',
+)
 @click.option("--window", type=click.IntRange(2, 600), help="live: frames the network hears at once.  [default: 20]")
 @click.option("--crnn", is_flag=True, default=None, help="live: put the paper's CRNN beside the summary.")
 @click.option("--steps", type=click.IntRange(min=1), help="live: steps of training.  [default: the recipe's]")
@@ -75,6 +80,7 @@ def train(
     name: str | None,
     ear_name: str | None,
     unlabelled: Path | None,
+    notes: Path | None,
     window: int | None,
     crnn: bool | None,
     steps: int | None,
@@ -102,6 +108,7 @@ def train(
     of_live = {
         "--ear": ear_name,
         "--unlabelled": unlabelled,
+        "--notes": notes,
         "--window": window,
         "--crnn": crnn,
         "--steps": steps,
@@ -131,6 +138,7 @@ def train(
             name=name,
             ear_name=ear_name or "none",
             unlabelled=unlabelled,
+            notes=notes,
             window=window or 20,
             crnn=bool(crnn),
             steps=steps,
@@ -161,6 +169,32 @@ def train(
         resume=resume,
         licence=licence,
     )
+
+
+@click.command("teach-notes")
+@click.option(
+    "--unlabelled", required=True, type=click.Path(path_type=Path), help="Folder with music; needs no labels."
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write (.safetensors).")
+@options.SEED
+@options.CACHE
+@options.SOUND_FONT
+@options.JOBS
+def teach_notes(
+    unlabelled: Path, output: Path, seed: int, cache: Path | None, sound_font: Path | None, jobs: int
+) -> None:
+    """Teach a small network to hear the notes of a frame, from music without labels.
+
+    The teacher is the transcriber basic-pitch, which needs none of what its package asks for:
+    pip install --no-deps basic-pitch==0.4.0
+
+    \b
+    Example:
+      moodring teach-notes --unlabelled FOLDER -o notes.safetensors
+    """
+    from training.note_running import run_note_teaching
+
+    run_note_teaching(unlabelled, output, seed=seed, cache=cache, sound_font=sound_font, jobs=jobs)
 
 
 def _refuse(values: dict[str, Any], reason: str) -> None:

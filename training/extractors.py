@@ -38,8 +38,8 @@ class FrontendExtractor:
     def key(self) -> bytes:
         """SHA-256 of the frontend's parameters and filterbanks."""
         digest = hashlib.sha256(json.dumps([_LAYOUT, self.frontend.parameters.to_json()], sort_keys=True).encode())
-        digest.update(self.frontend.mel_filterbank.tobytes())
-        digest.update(self.frontend.chroma_filterbank.tobytes())
+        for values in self.frontend.tensors().values():
+            digest.update(values.tobytes())
         return digest.digest()
 
     @property

@@ -65,6 +65,21 @@ CONFIG = click.option(
     type=click.Path(path_type=Path),
     help="TOML file with any settings of a system; options on the command line take precedence.",
 )
+CACHE = click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Folder for features.  [default: $MOODRING_CACHE, $XDG_CACHE_HOME/moodring or ~/.cache/moodring]",
+)
+SOUND_FONT = click.option(
+    "--sound-font", type=click.Path(path_type=Path), help="What MIDI is rendered with.  [default: FluidR3_GM.sf2]"
+)
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=lambda: os.cpu_count() or 1,
+    show_default="one per core",
+    help="Processes at work at the same time.",
+)
 
 _MATERIAL = (
     click.option(
@@ -86,21 +101,9 @@ _MATERIAL = (
         help="For DEAM: file with the evaluation songs, one id per line.",
     ),
     click.option("--skip-bad", is_flag=True, help="Go on without the songs that something is wrong with."),
-    click.option(
-        "--cache",
-        type=click.Path(path_type=Path),
-        help="Folder for features.  [default: $MOODRING_CACHE, $XDG_CACHE_HOME/moodring or ~/.cache/moodring]",
-    ),
-    click.option(
-        "--sound-font", type=click.Path(path_type=Path), help="What MIDI is rendered with.  [default: FluidR3_GM.sf2]"
-    ),
-    click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        default=lambda: os.cpu_count() or 1,
-        show_default="one per core",
-        help="Processes at work at the same time.",
-    ),
+    CACHE,
+    SOUND_FONT,
+    JOBS,
 )
 
 _REPORT = (

@@ -102,7 +102,7 @@ class Recipe:
     not_music_windows: int = 16
     not_music_weight: float = 0.1
     concordance: float = 0.3
-    sign_weight: float = 0.36
+    sign_weight: float = 0.5
     sign_scale: float = 6.0
     equaliser: float = 3.0
     noise_share: float = 0.5

@@ -32,6 +32,7 @@ from training.figures.layouts import goals_layout
 from training.gain_features import WithGain
 from training.held_out import CALIBRATION_FOLD, calibrate
 from training.launching import training_group
+from training.note_file import read_notes
 from training.rank import work
 from training.recipe import Recipe, adapted_recipe, default_network
 from training.report import as_json, as_tables, worst_clips
@@ -49,6 +50,7 @@ def run_training(
     name: str,
     ear_name: str = "none",
     unlabelled: Path | None = None,
+    notes: Path | None = None,
     window: int = 20,
     crnn: bool = False,
     steps: int | None = None,
@@ -96,7 +98,7 @@ def run_training(
     if not chosen:
         raise DataError(f'"{folder}" has no clips to train on; the recipe takes {", ".join(recipe.windows_per_step)}')
 
-    frontend = training_frontend()
+    frontend = training_frontend(read_notes(notes))
     where, font = cache or default_folder(), sound_font or SOUND_FONT
     in_rooms = rooms_of_each(recipe.rooms)
     more_music = unlabelled_clips(unlabelled)

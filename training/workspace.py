@@ -247,8 +247,13 @@ def room_cache(
     )
 
 
-def training_frontend() -> Frontend:
+def training_frontend(notes: Mapping[str, FloatArray] | None = None) -> Frontend:
     """Return the frontend that new networks are trained with.
+
+    Parameters
+    ----------
+    notes : mapping of str to ndarray, optional
+        What chroma is to be heard with; see `training.note_file`.
 
     Raises
     ------
@@ -256,7 +261,7 @@ def training_frontend() -> Frontend:
         If librosa is missing.
     """
     try:
-        return build_frontend()
+        return build_frontend(notes=notes)
     except ImportError as error:
         raise MoodringError("training needs librosa: install moodring[train]") from error
 

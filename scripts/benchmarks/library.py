@@ -34,6 +34,7 @@ import soxr
 from model.ear import FFT_HOP, FFT_WINDOW, MEL_BANDS
 from model.features import periodic_hann
 from model.loading import load_model
+from model.note_spectrum import NoteSpectrum
 from streamer.composer import compose
 
 MOODRING = [sys.executable, "-m", "streamer.cli"]
@@ -62,7 +63,7 @@ class Floor:
         frontend = load_model().frontend
         self.parameters = frontend.parameters
         self.mel = np.ascontiguousarray(frontend.mel_filterbank.T)
-        self.chroma = np.ascontiguousarray(frontend.chroma_filterbank.T)
+        self.notes = NoteSpectrum(self.parameters.frame_length, self.parameters.sample_rate)
         self.ear = np.ones((FFT_WINDOW // 2 + 1, MEL_BANDS), np.float32)
         self.tapers = [periodic_hann(n) for n in (self.parameters.fft_window, self.parameters.frame_length, FFT_WINDOW)]
 
@@ -79,7 +80,7 @@ class Floor:
         p = self.parameters
         columns = np.lib.stride_tricks.sliding_window_view(frames, p.fft_window, axis=1)[:, :: p.fft_hop]
         np.matmul(_power(columns * self.tapers[0]), self.mel)
-        np.matmul(_power(frames * self.tapers[1]), self.chroma)
+        self.notes.bands(_power(frames * self.tapers[1]))
         columns = np.lib.stride_tricks.sliding_window_view(frames, FFT_WINDOW, axis=1)[:, ::FFT_HOP]
         np.matmul(_power(columns * self.tapers[2]), self.ear)
 

@@ -28,6 +28,7 @@ import soxr
 import zmq
 
 from model.loading import RUNTIMES, load_model
+from model.note_spectrum import NoteSpectrum
 from streamer.composer import compose
 from streamer.framer import Framer
 from streamer.messages import Estimate, Mood, encode
@@ -115,12 +116,12 @@ def logmel_stage(frontend: Any, frames: np.ndarray, large: np.ndarray) -> Stage:
     columns = np.lib.stride_tricks.sliding_window_view(large, p.fft_window, axis=1)[:, :: p.fft_hop]
     tapered = np.ascontiguousarray(columns * np.hanning(p.fft_window).astype(np.float32)).reshape(-1, p.fft_window)
     whole = np.ascontiguousarray(large * np.hanning(p.frame_length).astype(np.float32))
-    banks = [np.ascontiguousarray(bank.T) for bank in (frontend.mel_filterbank, frontend.chroma_filterbank)]
+    mel, notes = np.ascontiguousarray(frontend.mel_filterbank.T), NoteSpectrum(p.frame_length, p.sample_rate)
 
     def floor() -> None:
-        for signal, bank in zip((tapered, whole), banks, strict=True):
+        for signal, product in ((tapered, lambda energies: energies @ mel), (whole, notes.bands)):
             spectrum = scipy.fft.rfft(signal)
-            np.log10((spectrum.real**2 + spectrum.imag**2) @ bank + EPSILON)
+            np.log10(product(spectrum.real**2 + spectrum.imag**2) + EPSILON)
 
     name = f"log-mel, chroma: {len(frames)}"
     return Stage(

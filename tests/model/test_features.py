@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from model.checkpoint import load_checkpoint
 from model.features import SILENCE_DBFS, FeatureParameters, Frontend, RecentColumns, build_frontend, loudness
+from training.note_file import read_notes
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,12 @@ def frames(piece: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def frontend() -> Frontend:
     return build_frontend()
+
+
+@pytest.fixture(scope="module", params=["energy", "notes"])
+def either(frontend: Frontend, request: pytest.FixtureRequest) -> Frontend:
+    """One of the kinds of chroma."""
+    return frontend if request.param == "energy" else build_frontend(notes=read_notes())
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +67,19 @@ def test_chroma_is_librosas(frontend: Frontend, frames: np.ndarray, rows: np.nda
         np.testing.assert_allclose(row[p.columns["logchroma"]], decibels, atol=1e-3)
 
 
-def test_a_chord_is_heard_as_its_pitch_classes(frontend: Frontend) -> None:
+def test_a_chord_is_heard_as_its_pitch_classes(either: Frontend) -> None:
     time = np.arange(11025) / 22050
     c_major = sum(np.sin(2 * np.pi * f * time) for f in (261.63, 329.63, 392.0)).astype(np.float32) / 4
-    chroma = frontend(c_major[None])[0, frontend.parameters.columns["logchroma"]]
+    chroma = either(c_major[None])[0, either.parameters.columns["logchroma"]]
     assert set(np.argsort(chroma)[-3:]) == {0, 4, 7}
 
 
 @settings(max_examples=25, deadline=None)
 @given(start=st.integers(0, 100), count=st.integers(1, 20))
 def test_a_row_does_not_depend_on_the_other_frames(
-    frontend: Frontend, frames: np.ndarray, rows: np.ndarray, start: int, count: int
+    either: Frontend, frames: np.ndarray, start: int, count: int
 ) -> None:
-    np.testing.assert_array_equal(frontend(frames[start : start + count]), rows[start : start + count])
+    np.testing.assert_array_equal(either(frames[start : start + count]), either(frames)[start : start + count])
 
 
 @pytest.mark.parametrize("step", [2205, 735, 3675])
@@ -89,11 +96,12 @@ def test_frames_that_overlap_share_columns(frontend: Frontend, frames: np.ndarra
     assert recent.before(starts[-1] + 11025 + 11025, frontend.parameters.fft_hop, 23) is None
 
 
-def test_the_bundled_filterbanks_are_librosas(frontend: Frontend) -> None:
+def test_the_bundled_frontend_is_the_one_that_training_makes() -> None:
     bundled = load_checkpoint().frontend
-    assert bundled.parameters == frontend.parameters
-    np.testing.assert_allclose(bundled.mel_filterbank, frontend.mel_filterbank, atol=1e-7)
-    np.testing.assert_allclose(bundled.chroma_filterbank, frontend.chroma_filterbank, atol=1e-7)
+    made = build_frontend(notes=read_notes() if bundled.parameters.chroma == "notes" else None)
+    assert bundled.parameters == made.parameters
+    for name, values in made.tensors().items():
+        np.testing.assert_allclose(bundled.tensors()[name], values, atol=1e-7)
 
 
 def test_loudness() -> None:
@@ -102,15 +110,15 @@ def test_loudness() -> None:
     np.testing.assert_allclose(levels, [0.0, -20.0, SILENCE_DBFS], atol=1e-4)
 
 
-def test_zeros_have_finite_features(frontend: Frontend) -> None:
-    assert np.isfinite(frontend(np.zeros((1, 11025), np.float32))).all()
+def test_zeros_have_finite_features(either: Frontend) -> None:
+    assert np.isfinite(either(np.zeros((1, 11025), np.float32))).all()
 
 
 def test_wrong_shapes_are_refused(frontend: Frontend) -> None:
     with pytest.raises(ValueError, match="11025"):
         frontend(np.zeros((1, 100), np.float32))
     with pytest.raises(ValueError, match="mel filterbank"):
-        Frontend(FeatureParameters(mel_bands=40), frontend.mel_filterbank, frontend.chroma_filterbank)
+        Frontend(FeatureParameters(mel_bands=40), frontend.mel_filterbank, frontend.tensors()["chroma_filterbank"])
 
 
 @pytest.mark.parametrize(
@@ -124,8 +132,9 @@ def test_wrong_shapes_are_refused(frontend: Frontend) -> None:
         {"energy_floor": 0.0},
         {"dynamic_range": -1.0},
         {"frame_duration": 100.0},
+        {"chroma": "colour"},
     ],
 )
-def test_impossible_parameters_are_refused(wrong: dict[str, float]) -> None:
+def test_impossible_parameters_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong)).split("_")[0]):
         FeatureParameters(**wrong)  # type: ignore[arg-type]

@@ -257,6 +257,27 @@ def test_filterbanks_that_could_overflow_are_refused(tmp_path: Path, name: str, 
     assert "must have weights from 0 to 100" in refusal(tmp_path / "loud.safetensors", content)
 
 
+@pytest.mark.parametrize("weight", [3e38, 1001.0])
+def test_notes_that_could_overflow_are_refused(tmp_path: Path, weight: float) -> None:
+    header, data = split(small_checkpoints()[WHOLE])
+    first = header["frontend.notes.second.weight"]["data_offsets"][0]
+    content = joined(header, data[:first] + struct.pack("<f", weight) + data[first + 4 :])
+    assert "must have weights from -1000 to 1000" in refusal(tmp_path / "loud.safetensors", content)
+
+
+@pytest.mark.parametrize("name", ["frontend.mel_filterbank", "frontend.notes.first.bias", "ear.mel_filterbank"])
+def test_tensors_of_many_dimensions_are_refused(tmp_path: Path, name: str) -> None:
+    header, data = split(small_checkpoints()[HEARING if name.startswith("ear") else WHOLE])
+    header[name]["shape"] += [1] * 70
+    assert "dimensions, not 7" in refusal(tmp_path / "deep.safetensors", joined(header, data))
+
+
+def test_a_missing_layer_of_the_notes_is_told(tmp_path: Path) -> None:
+    header, data = split(small_checkpoints()[WHOLE])
+    header["frontend.notes.fourth.bias"] = header.pop("frontend.notes.third.bias")
+    assert '"notes.third.bias" is missing' in refusal(tmp_path / "short.safetensors", joined(header, data))
+
+
 @pytest.mark.parametrize("scale", [3e38, 1e-45, -3e38])
 def test_weights_at_the_edge_give_estimates_or_one_line(tmp_path: Path, scale: float) -> None:
     header, data = split(small_checkpoints()[WHOLE])

@@ -93,7 +93,9 @@ def test_the_cache_follows_content_and_parameters(tiny_data: Path, frontend: Fro
     copy = tmp_path / "moved.wav"
     shutil.copy(source, copy)
     assert cache.path(copy) == cache.path(source)
-    other = Frontend(FeatureParameters(dynamic_range=60), frontend.mel_filterbank, frontend.chroma_filterbank)
+    other = Frontend(
+        FeatureParameters(dynamic_range=60), frontend.mel_filterbank, frontend.tensors()["chroma_filterbank"]
+    )
     assert FeatureCache(tmp_path, other).path(source) != cache.path(source)
 
 

@@ -6,6 +6,7 @@ import copy
 import json
 import random
 import struct
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,16 @@ import numpy as np
 import torch
 
 from model.checkpoint import METADATA_KEY, Checkpoint, load_checkpoint
+from model.chroma import LAYERS, PITCH_CLASSES
 from model.crnn import CRNNParameters
 from model.distilled_ear import DistilledEar, DistilledEarParameters
 from model.ear import FFT_WINDOW, MEL_BANDS, EarFrontend
 from model.ears import DistilledListener
 from model.errors import MoodringError
 from model.estimator import Estimator
-from model.features import PITCH_CLASSES, FeatureParameters, Frontend
+from model.features import FeatureParameters, frontend_of
 from model.network import EmotionNetwork, NetworkParameters
+from model.note_spectrum import INPUTS
 from scripts.benchmarks.fuzzing.mutations import FLOATS, change_value, damage, is_modest_number, strange_value
 from scripts.benchmarks.fuzzing.target import Scratch, check_estimates, check_message
 from streamer.framer import Framer
@@ -35,13 +38,13 @@ _SIZES = (0, 1, 2, 3, 16, 1000, 10**5, 10**6, 10**9, 2**31, 2**40, 2**63)
 
 @lru_cache
 def small_checkpoints() -> tuple[bytes, ...]:
-    """Return valid checkpoints of a few kilobytes: plain, with all paths, with an ear, and without a CRNN."""
+    """Return valid checkpoints of a few kilobytes: plain, with all paths and notes, with an ear, and without a CRNN."""
     sizes = CRNNParameters(conv_filters=1, fc_units=2, gru_units=2, maxout_pieces=2)
     tiny = FeatureParameters(8000, 0.05, 64, 64, 4, 30.0, 4000.0)
     whole = {"summary_units": 2, "spread_units": 2, "memory": 6, "split_planes": True, "members": 2}
     return (
         _content(tiny, NetworkParameters(window=3, crnn=sizes), None),
-        _content(tiny, NetworkParameters(window=3, crnn=sizes, **whole), None),
+        _content(replace(tiny, chroma="notes"), NetworkParameters(window=3, crnn=sizes, **whole), None),
         _content(
             FeatureParameters(mel_bands=4, fft_window=2048, fft_hop=2048),
             NetworkParameters(window=3, crnn=sizes, ear_columns=3, **whole),
@@ -60,12 +63,20 @@ def _content(features: FeatureParameters, network: NetworkParameters, ear: Disti
     torch.manual_seed(0)
     noise = np.random.default_rng(0)
     mel = noise.uniform(0, 1, (features.mel_bands, features.fft_window // 2 + 1)).astype(np.float32)
-    chroma = noise.uniform(0, 1, (PITCH_CLASSES, features.frame_length // 2 + 1)).astype(np.float32)
+    tensors = {"mel_filterbank": mel, **_notes(noise)}
+    if features.chroma == "energy":
+        tensors["chroma_filterbank"] = noise.uniform(0, 1, (PITCH_CLASSES, features.frame_length // 2 + 1))
+    frontend = frontend_of(features, {name: values.astype(np.float32) for name, values in tensors.items()})
     scratch = Scratch()
-    Checkpoint(
-        "small", Frontend(features, mel, chroma), EmotionNetwork(features, network).eval(), {}, {}, "none", ear
-    ).save(scratch.path)
+    Checkpoint("small", frontend, EmotionNetwork(features, network).eval(), {}, {}, "none", ear).save(scratch.path)
     return scratch.path.read_bytes()
+
+
+def _notes(noise: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return weights of a small `model.chroma.NoteChroma`."""
+    shapes = ((INPUTS, 2), (2,), (2, 2), (2,), (2, 1), (1,))
+    names = (f"notes.{layer}.{part}" for layer in LAYERS for part in ("weight", "bias"))
+    return {name: noise.uniform(-1, 1, shape) for name, shape in zip(names, shapes, strict=True)}
 
 
 def split(content: bytes) -> tuple[dict[str, Any], bytes]:

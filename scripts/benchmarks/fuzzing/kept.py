@@ -1,4 +1,4 @@
-"""Files that training keeps and reads again: states, tracks, systems and feature caches."""
+"""Files that training keeps and reads again: states, tracks, systems, notes and feature caches."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from scripts.benchmarks.fuzzing.checkpoints import joined, split
 from scripts.benchmarks.fuzzing.mutations import change_value, damage
 from scripts.benchmarks.fuzzing.target import Scratch, check_message
 from training.arrays import read_floats
+from training.note_file import bundled_notes, read_notes
 from training.paper.system_file import is_system_file, read_system
 from training.state import State, read_state, tensors_digest, write_state
 from training.tracks import Track, read_tracks, write_tracks
 
 _COLUMNS = 4
-_KINDS = ("state", "tracks", "system", "array")
+_KINDS = ("state", "tracks", "system", "notes", "array")
 
 
 class KeptTarget:
@@ -45,6 +46,7 @@ class KeptTarget:
             state.path.read_bytes(),
             tracks.path.read_bytes(),
             system,
+            bundled_notes().read_bytes(),
             array.getvalue(),
         ]
 
@@ -52,10 +54,10 @@ class KeptTarget:
         """Return a byte that chooses the reader, and a damaged file."""
         which = chance.randrange(len(_KINDS))
         content = self._valid[which]
-        if which < 3 and chance.random() < 0.6:
+        if _KINDS[which] != "array" and chance.random() < 0.6:
             header, data = split(content)
             content = joined(_resealed(change_value(chance, header), data), data)
-        elif which == 3 and chance.random() < 0.6:
+        elif _KINDS[which] == "array" and chance.random() < 0.6:
             written = chance.choice(("'<f4'", "'|O'", "'<U9999999'", "'<f8'", "[('a', '<f4')]", "-" * 200 + "1", "("))
             shape = chance.choice(("(5, 4)", "(1099511627776, 4)", "(5,)", "(-1, 4)", "(5, 4, 1)", "(0, 4)"))
             order = chance.choice(("False", "True", "3"))
@@ -78,6 +80,8 @@ class KeptTarget:
             elif which == "system":
                 is_system_file(path)
                 read_system(path)
+            elif which == "notes":
+                read_notes(path)
             else:
                 read_floats(path, _COLUMNS)
         except MoodringError as error:
