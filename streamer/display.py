@@ -30,7 +30,15 @@ _STANDARD_OUTPUT = 1
 
 
 class Display(Protocol):
-    """Takes messages in the main thread, between `__enter__` and `__exit__`."""
+    """Takes messages in the main thread, between `__enter__` and `__exit__`.
+
+    Attributes
+    ----------
+    refresh_interval : float
+        Seconds after which `refresh` is to be called at the latest.
+    """
+
+    refresh_interval: float
 
     def __enter__(self) -> Display:
         """Begin to show."""
@@ -47,7 +55,7 @@ class Display(Protocol):
         ...
 
     def refresh(self) -> None:
-        """Draw again, if it is time; called several times a second."""
+        """Draw again, if it is time, and raise `OSError` if nobody reads any more."""
         ...
 
     def notice(self, text: str | None) -> None:
@@ -57,6 +65,8 @@ class Display(Protocol):
 
 class _Silent:
     """Shows nothing, and is what the other displays change."""
+
+    refresh_interval = 1.0
 
     def __enter__(self) -> Display:
         return self
@@ -129,6 +139,8 @@ class _PlainLines(_Printing):
 
 
 class _Terminal(_Silent):
+    refresh_interval = 0.25
+
     def __init__(self, view: LiveView, console: Console) -> None:
         from rich.live import Live
 

@@ -95,11 +95,17 @@ class Interruption:
 
 
 @contextmanager
-def interruption() -> Iterator[Interruption]:
+def interruption(wake: Callable[[], None] = lambda: None) -> Iterator[Interruption]:
     """Give what the first Ctrl-C, SIGTERM or SIGHUP sets; nothing is cut short by it. The second raises `Interrupted`.
 
     So does the first, when `HURRY_AFTER` seconds later the context has not been left; and if then the process has not
     ended `LONGEST_END` seconds after the signal, it is ended. To be called from the main thread.
+
+    Parameters
+    ----------
+    wake : callable
+        Called by the first signal's handler, wherever the main thread is: it may take no lock that the main thread
+        could hold, and `queue.SimpleQueue.put` takes none.
 
     Yields
     ------
@@ -114,6 +120,7 @@ def interruption() -> Iterator[Interruption]:
         if interrupted.number is not None:
             raise Interrupted(interrupted.number)
         interrupted.number = number
+        wake()
         if hasattr(signal, "SIGALRM"):
             deadline = time.monotonic() + LONGEST_END
             signal.signal(signal.SIGALRM, hurry)

@@ -21,9 +21,8 @@ from streamer.source import Source
 from streamer.tracker import Tracker
 
 _DISPLAY_QUEUE_LENGTH = 1000
-_IDLE_WAIT = 0.25
-"""Seconds between two looks at whether a signal has come or nobody reads any more, while there is nothing to show; each
-costs a small machine as much as a fifth of an estimate."""
+_FULL_WAIT = 0.01
+"""Seconds between two looks at whether the display's queue has room again."""
 _ENDING_WAIT = 0.02
 """Seconds between two looks at whether the stream's thread has ended, once it has said so."""
 _SHOWN_AFTER_STOP = 0.7
@@ -39,7 +38,8 @@ class _Outlet:
         self._publisher = publisher
         self._wait = wait
         self._closed = threading.Event()
-        self.messages: queue.Queue[Estimate | Status] = queue.Queue(_DISPLAY_QUEUE_LENGTH)
+        # bounded by `_show`; what has a bound itself costs a small machine several times as much to wait for
+        self.messages: queue.SimpleQueue[Estimate | Status | None] = queue.SimpleQueue()
         self.dropped = 0
 
     def publish(self, estimate: Estimate) -> None:
@@ -50,20 +50,23 @@ class _Outlet:
         self._publisher.set_status(stream, state, dropped, reason, invalid)
         self._show(Status(stream, 0, 0.0, state, dropped, reason, invalid))
 
+    def wake(self) -> None:
+        """Make who waits for messages look around; a signal's handler may call it."""
+        self.messages.put(None)
+
     def close(self) -> None:
         self._closed.set()
 
     def _show(self, message: Estimate | Status) -> None:
-        # a display that lags, or a terminal that was stopped, must not hold live tracking up
         while not self._closed.is_set():
-            try:
-                self.messages.put(message, timeout=0.1 if self._wait else 0)
-            except queue.Full:
-                if not self._wait:
-                    self.dropped += 1
-                    return
-            else:
+            if self.messages.qsize() < _DISPLAY_QUEUE_LENGTH:
+                self.messages.put(message)
                 return
+            # a display that lags, or a terminal that was stopped, must not hold live tracking up
+            if not self._wait:
+                self.dropped += 1
+                return
+            self._closed.wait(_FULL_WAIT)
 
 
 def perform(
@@ -122,7 +125,7 @@ def perform(
         except BaseException as error:
             tell_failure(publisher, stream, error)
             raise
-        with interruption() as interrupted:
+        with interruption(outlet.wake) as interrupted:
             try:
                 with display:
                     live.start()
@@ -185,7 +188,7 @@ def _show_until_ended(
     on_estimate: Callable[[Estimate], None] | None,
 ) -> None:
     ended = False
-    wait = _IDLE_WAIT
+    wait = display.refresh_interval
     deadline = math.inf
     while not (ended and outlet.messages.empty()):
         if interrupted.is_set() and deadline == math.inf:
@@ -196,8 +199,8 @@ def _show_until_ended(
         try:
             message = outlet.messages.get(timeout=wait)
         except queue.Empty:
-            pass
-        else:
+            message = None
+        if message is not None:
             display.show(message)
             if on_estimate is not None and isinstance(message, Estimate):
                 on_estimate(message)
