@@ -2,10 +2,12 @@
 
 Harmonic stacking: Bittner et al. 2017, "Deep salience representations for f0 estimation in polyphonic music". Bands of
 a higher octave are those of the octave below at half the resolution, as in the constant-Q transform of Schörkhuber &
-Klapuri 2010.
+Klapuri 2010: a bin there is the mean of its neighbours, weighted by a triangle.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,16 +73,25 @@ class NoteSpectrum:
         """
         n, (first, stop) = len(energies), (self._bins.start, self._bins.stop)
         # stacks are multiplied frame by frame, so a row's rounding does not depend on how many there are
-        parts = [np.matmul(energies[:, np.newaxis, :stop], self._fine)[:, 0]]
-        halves = np.zeros((n, self._octaves, stop - first), dtype=np.float32)
+        fine = np.matmul(energies[:, np.newaxis, :stop], self._fine)[:, 0]
+        margin = 1 << self._octaves
+        padded = np.zeros((n, margin + energies.shape[1] + margin), dtype=np.float32)
+        padded[:, margin:-margin] = energies
+        coarser = np.zeros((n, self._octaves, stop - first), dtype=np.float32)
         for octave in range(self._octaves):
-            if octave:
-                energies = _at_half_the_resolution(energies)
-            of_octave = energies[:, first:stop]
-            halves[:, octave, : of_octave.shape[1]] = of_octave
-        parts.append(np.matmul(halves, self._octave).reshape(n, -1))
-        bands: FloatArray = np.concatenate(parts, axis=1)[:, : self._bands]
-        return bands
+            step = 1 << octave
+            there = min(stop, (energies.shape[1] - 1) // step + 1) - first
+            # what each bin of this octave is the mean of, without copying it
+            neighbours = np.ndarray(
+                (n, max(0, there), 2 * step - 1),
+                np.float32,
+                padded,
+                (margin + (first - 1) * step + 1) * padded.itemsize,
+                (padded.strides[0], step * padded.itemsize, padded.itemsize),
+            )
+            np.matmul(neighbours, _triangle(step), out=coarser[:, octave, : max(0, there)])
+        bands = np.concatenate([fine, np.matmul(coarser, self._octave).reshape(n, -1)], axis=1)
+        return bands[:, : self._bands]
 
     def spectrum(self, energies: FloatArray) -> FloatArray:
         """Return the bands without their gain.
@@ -148,10 +159,8 @@ def triangular_bands(bins: int, width: float) -> FloatArray:
     return bands
 
 
-def _at_half_the_resolution(energies: FloatArray) -> FloatArray:
-    """Return half the bins, each the mean of itself and its neighbours, which count half."""
-    halved = 0.5 * energies[:, ::2]
-    between = 0.25 * energies[:, 1::2]
-    halved[:, : between.shape[1]] += between
-    halved[:, 1:] += between[:, : halved.shape[1] - 1]
-    return halved
+@lru_cache
+def _triangle(step: int) -> FloatArray:
+    """Return weights of 2 * step - 1 bins, 1 together."""
+    triangle: FloatArray = ((step - np.abs(np.arange(1 - step, step))) / step**2).astype(np.float32)
+    return triangle
