@@ -12,7 +12,8 @@ Features of a frame, by column name
     mean and standard deviation, over the spectrogram's columns inside the frame, of the log-mel energies in dB
     (Malik et al. 2017, section 2.1, use the mean).
 ``logchroma``
-    12 pitch classes from C upwards, energy in dB, from one FFT as long as the frame.
+    12 pitch classes from C upwards, in dB, from one FFT as long as the frame: the notes that sound, or their energy
+    (`model.chroma`).
 """
 
 from __future__ import annotations
