@@ -13,7 +13,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from model.note_spectrum import INPUTS, LOWEST_NOTE, NOTES, FloatArray, NoteSpectrum, around_notes
+from model.note_spectrum import (
+    HARMONICS,
+    LOWEST_NOTE,
+    MOST_BANDS_PER_HARMONIC,
+    NOTES,
+    FloatArray,
+    NoteSpectrum,
+    around_notes,
+    inputs_of,
+)
 
 PITCH_CLASSES = 12
 LAYERS = ("first", "second", "third")
@@ -63,7 +72,8 @@ class NoteChroma:
     ----------
     weights : mapping of str to ndarray
         Of the network, by names such as ``first.weight`` and ``first.bias`` for each of `LAYERS`; a weight has shape
-        (inputs, outputs), and the last layer one output.
+        (inputs, outputs), and the last layer one output. How much the first layer sees of the spectrum around each
+        harmonic follows from its inputs.
     frame_length, sample_rate : int
         Of the frames.
 
@@ -75,7 +85,9 @@ class NoteChroma:
 
     def __init__(self, weights: Mapping[str, FloatArray], frame_length: int, sample_rate: int) -> None:
         self._layers: list[tuple[FloatArray, FloatArray]] = []
-        inputs = INPUTS
+        first = _checked(weights, f"{LAYERS[0]}.weight")
+        self._bands_per_harmonic = _bands_of(first)
+        inputs = first.shape[0]
         for layer in LAYERS:
             weight, bias = (_checked(weights, f"{layer}.{part}") for part in ("weight", "bias"))
             outputs = 1 if layer == LAYERS[-1] else bias.size
@@ -95,7 +107,7 @@ class NoteChroma:
 
     def likelihoods(self, energies: FloatArray) -> FloatArray:
         """Return how likely each note sounds, from 0 to 1, shape (n, NOTES), of FFT bins' energies."""
-        scores = around_notes(self._spectrum.spectrum(energies))
+        scores = around_notes(self._spectrum.spectrum(energies), self._bands_per_harmonic)
         for layer, (weight, bias) in zip(LAYERS, self._layers, strict=True):
             scores = np.matmul(scores, weight)
             scores += bias
@@ -118,6 +130,13 @@ def chroma_of(tensors: Mapping[str, FloatArray], frame_length: int, sample_rate:
     """Make it from what `NoteChroma.tensors` gave, among other tensors; a `ValueError` as `NoteChroma` raises it."""
     weights = {name[len(_NAMED) :]: values for name, values in tensors.items() if name.startswith(_NAMED)}
     return NoteChroma(weights, frame_length, sample_rate)
+
+
+def _bands_of(first: FloatArray) -> int:
+    bands = (first.shape[0] - inputs_of(0)) // len(HARMONICS) if first.ndim else 0
+    if not (0 < bands <= MOST_BANDS_PER_HARMONIC and bands % 2 and first.shape[0] == inputs_of(bands)):
+        raise ValueError(f'the notes\' "{LAYERS[0]}" has weights of shape {first.shape}')
+    return bands
 
 
 def _checked(weights: Mapping[str, FloatArray], name: str) -> FloatArray:

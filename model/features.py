@@ -12,8 +12,8 @@ Features of a frame, by column name
     mean and standard deviation, over the spectrogram's columns inside the frame, of the log-mel energies in dB
     (Malik et al. 2017, section 2.1, use the mean).
 ``logchroma``
-    12 pitch classes from C upwards, in dB, from one FFT as long as the frame: the notes that sound, or their energy
-    (`model.chroma`).
+    12 pitch classes from C upwards, in dB, from one FFT as long as the frame: their energy, the notes that sound
+    (`model.chroma`), or one behind the other.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ LARGEST_FILTER_WEIGHT = 100.0
 SMALLEST_ENERGY_FLOOR = 1e-30
 """Below it, 32-bit floats lose precision and then become 0, which has no logarithm."""
 
+CHROMAS = {"energy": ("energy",), "notes": ("notes",), "both": ("energy", "notes")}
+
 
 @dataclass(frozen=True)
 class FeatureParameters:
@@ -74,8 +76,8 @@ class FeatureParameters:
     dynamic_range : float
         Log-mel energies are cut off this many dB below the frame's largest one (librosa's ``top_db``).
     chroma : str
-        What ``logchroma`` is made of: ``energy``, the energy at each pitch class, or ``notes``, the notes that sound
-        (`model.chroma`).
+        What ``logchroma`` is made of: ``energy``, the energy at each pitch class, ``notes``, the notes that sound
+        (`model.chroma`), or ``both``, the energy first.
     """
 
     sample_rate: int = 22050
@@ -118,8 +120,8 @@ class FeatureParameters:
             raise ValueError(f"energy_floor must be from {SMALLEST_ENERGY_FLOOR} to below 1, not {self.energy_floor}")
         if not 0 < self.dynamic_range <= 1000:
             raise ValueError(f"dynamic_range must be between 0 and 1000 dB, not {self.dynamic_range}")
-        if self.chroma not in ("energy", "notes"):
-            raise ValueError(f'chroma must be "energy" or "notes", not {shown(self.chroma)}')
+        if self.chroma not in CHROMAS:
+            raise ValueError(f'chroma must be "energy", "notes" or "both", not {shown(self.chroma)}')
 
     @property
     def frame_length(self) -> int:
@@ -127,21 +129,26 @@ class FeatureParameters:
         return round(self.sample_rate * self.frame_duration)
 
     @property
+    def chromas(self) -> tuple[str, ...]:
+        """What ``logchroma`` is made of, in its order: ``energy``, ``notes``."""
+        return CHROMAS[self.chroma]
+
+    @property
     def columns(self) -> dict[str, slice]:
         """Where each named group of features stands in a feature row."""
         return {
             "logmel_mean": slice(0, self.mel_bands),
             "logmel_std": slice(self.mel_bands, 2 * self.mel_bands),
-            "logchroma": slice(2 * self.mel_bands, 2 * self.mel_bands + PITCH_CLASSES),
+            "logchroma": slice(2 * self.mel_bands, self.feature_count),
         }
 
     @property
     def feature_count(self) -> int:
         """Length of a feature row."""
-        return 2 * self.mel_bands + PITCH_CLASSES
+        return 2 * self.mel_bands + PITCH_CLASSES * len(self.chromas)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the parameters as a JSON object; `chroma` only where it is of notes, as the first files lack it."""
+        """Return the parameters as a JSON object; `chroma` only where notes are in it, as the first files lack it."""
         described = asdict(self)
         if self.chroma == "energy":
             del described["chroma"]
@@ -197,37 +204,46 @@ class Frontend:
         What to compute.
     mel_filterbank : ndarray, shape (mel_bands, fft_window // 2 + 1)
         Weights from FFT bins to mel bands.
-    chroma : ndarray, shape (12, frame_length // 2 + 1), or NoteChroma
-        Weights from FFT bins of the whole frame to pitch classes, or what hears the notes in them, as
-        `FeatureParameters.chroma` says.
+    chroma_filterbank : ndarray, shape (12, frame_length // 2 + 1), optional
+        Weights from FFT bins of the whole frame to pitch classes, where `FeatureParameters.chroma` is of energy.
+    notes : NoteChroma, optional
+        What hears the notes in the same bins, where it is of notes.
 
     Raises
     ------
     ValueError
-        If a filterbank's shape, or the kind of chroma, does not fit the parameters.
+        If a filterbank's shape, or what chroma is made of, does not fit the parameters.
     """
 
     def __init__(
-        self, parameters: FeatureParameters, mel_filterbank: FloatArray, chroma: FloatArray | NoteChroma
+        self,
+        parameters: FeatureParameters,
+        mel_filterbank: FloatArray,
+        chroma_filterbank: FloatArray | None = None,
+        notes: NoteChroma | None = None,
     ) -> None:
-        if isinstance(chroma, NoteChroma) != (parameters.chroma == "notes"):
+        given = {"energy": chroma_filterbank is not None, "notes": notes is not None}
+        if any(there != (kind in parameters.chromas) for kind, there in given.items()):
             raise ValueError(f"chroma is not what the features say: {parameters.chroma}")
         _check_shape("mel", mel_filterbank, (parameters.mel_bands, parameters.fft_window // 2 + 1))
         self.parameters = parameters
         self.mel_filterbank = np.ascontiguousarray(mel_filterbank, dtype=np.float32)
         self._mel_weights = np.ascontiguousarray(self.mel_filterbank.T)
-        self._chroma: EnergyChroma | NoteChroma
-        if isinstance(chroma, NoteChroma):
-            self._chroma = chroma
-        else:
-            _check_shape("chroma", chroma, (PITCH_CLASSES, parameters.frame_length // 2 + 1))
-            self._chroma = EnergyChroma(chroma, parameters.energy_floor)
+        self._chromas: list[EnergyChroma | NoteChroma] = []
+        if chroma_filterbank is not None:
+            _check_shape("chroma", chroma_filterbank, (PITCH_CLASSES, parameters.frame_length // 2 + 1))
+            self._chromas.append(EnergyChroma(chroma_filterbank, parameters.energy_floor))
+        if notes is not None:
+            self._chromas.append(notes)
         self._column_taper = spectrum_taper(parameters.fft_window)
         self._frame_taper = spectrum_taper(parameters.frame_length)
 
     def tensors(self) -> dict[str, FloatArray]:
         """Return what of it is numbers, by names for a file; `frontend_of` makes it from them again."""
-        return {"mel_filterbank": self.mel_filterbank, **self._chroma.tensors()}
+        tensors = {"mel_filterbank": self.mel_filterbank}
+        for chroma in self._chromas:
+            tensors |= chroma.tensors()
+        return tensors
 
     def __call__(
         self, frames: FloatArray, overlapping: Sequence[tuple[RecentColumns, int]] | None = None
@@ -278,7 +294,10 @@ class Frontend:
         where = p.columns
         rows[:, where["logmel_mean"]] = mean[:, 0]
         np.sqrt(np.add.reduce(logmel, axis=1) / count, out=rows[:, where["logmel_std"]])
-        rows[:, where["logchroma"]] = self._chroma(power_spectrum(frames * self._frame_taper))
+        energies = power_spectrum(frames * self._frame_taper)
+        first = where["logchroma"].start
+        for i, chroma in enumerate(self._chromas):
+            rows[:, first + PITCH_CLASSES * i : first + PITCH_CLASSES * (i + 1)] = chroma(energies)
 
     def _logmel(self, columns: FloatArray) -> FloatArray:
         # matmul of a stack multiplies frame by frame, so a row's rounding does not depend on how many there are
@@ -309,10 +328,13 @@ def frontend_of(parameters: FeatureParameters, tensors: Mapping[str, FloatArray]
     ValueError
         If a tensor is missing, of another shape, or holds what is not allowed.
     """
-    mel = _bank(tensors, "mel_filterbank")
-    if parameters.chroma == "energy":
-        return Frontend(parameters, mel, _bank(tensors, "chroma_filterbank"))
-    return Frontend(parameters, mel, chroma_of(tensors, parameters.frame_length, parameters.sample_rate))
+    mel, kinds = _bank(tensors, "mel_filterbank"), parameters.chromas
+    return Frontend(
+        parameters,
+        mel,
+        _bank(tensors, "chroma_filterbank") if "energy" in kinds else None,
+        chroma_of(tensors, parameters.frame_length, parameters.sample_rate) if "notes" in kinds else None,
+    )
 
 
 def _bank(tensors: Mapping[str, FloatArray], name: str) -> FloatArray:
@@ -401,7 +423,7 @@ def build_frontend(
     parameters : FeatureParameters, optional
         The defaults if not given.
     notes : mapping of str to ndarray, optional
-        Weights of `model.chroma.NoteChroma`, which then takes the place of the filterbank of chroma.
+        Weights of `model.chroma.NoteChroma`. With them, chroma is of ``both``, unless the parameters say ``notes``.
 
     Returns
     -------
@@ -411,11 +433,17 @@ def build_frontend(
 
     p = parameters or FeatureParameters()
     mel = librosa.filters.mel(sr=p.sample_rate, n_fft=p.fft_window, n_mels=p.mel_bands, fmin=p.mel_low, fmax=p.mel_high)
-    mel = mel.astype(np.float32)
-    if notes is not None:
-        return Frontend(replace(p, chroma="notes"), mel, NoteChroma(notes, p.frame_length, p.sample_rate))
-    chroma = librosa.filters.chroma(sr=p.sample_rate, n_fft=p.frame_length, tuning=0.0)
-    return Frontend(p, mel, chroma.astype(np.float32))
+    if notes is not None and p.chroma == "energy":
+        p = replace(p, chroma="both")
+    chroma = None
+    if "energy" in p.chromas:
+        chroma = librosa.filters.chroma(sr=p.sample_rate, n_fft=p.frame_length, tuning=0.0).astype(np.float32)
+    return Frontend(
+        p,
+        mel.astype(np.float32),
+        chroma,
+        None if notes is None else NoteChroma(notes, p.frame_length, p.sample_rate),
+    )
 
 
 def periodic_hann(length: int) -> FloatArray:

@@ -25,8 +25,8 @@ _LOG_MAGNITUDE = math.log(10) / 20
 class Harmony(nn.Module):
     """Harmony columns from a window of log-chroma.
 
-    `column_count` columns per frame: the best major and minor key's fit (correlation with the profile so far) and
-    their difference; the profile so far and the frame's own profile, both turned so that the tonic of the better key
+    `column_count` columns per frame and chroma: the best major and minor key's fit (correlation with the profile so
+    far) and their difference; the profile so far and the frame's own profile, both turned so that the tonic of the better key
     comes first; the entropies and DFT magnitudes of both; the distance to the frame before.
     """
 
@@ -75,12 +75,12 @@ class Harmony(nn.Module):
 
         Parameters
         ----------
-        logchroma : Tensor, shape (batch, window, 12)
-            Energy of the pitch classes in dB.
+        logchroma : Tensor, shape (batch, window, chromas * 12)
+            Pitch classes in dB, of their energy or their notes, or of one behind the other.
 
         Returns
         -------
-        Tensor, shape (batch, window, column_count)
+        Tensor, shape (batch, window, chromas * column_count)
         """
         return self.columns_of(self.profiles(logchroma))
 
@@ -89,15 +89,17 @@ class Harmony(nn.Module):
 
         Parameters
         ----------
-        logchroma : Tensor, shape (batch, window, 12)
+        logchroma : Tensor, shape (batch, window, chromas * 12)
             As for `forward`.
 
         Returns
         -------
-        Tensor, shape (batch, window, 36)
+        Tensor, shape (batch, window, chromas, 36), or (batch, window, 36) of one chroma
         """
+        if logchroma.shape[-1] > _PITCH_CLASSES:
+            logchroma = torch.unflatten(logchroma, -1, (-1, _PITCH_CLASSES))
         # magnitudes, not energies: the loudest partials would otherwise hide the chord's other notes
-        magnitudes = torch.exp((logchroma - logchroma.amax(dim=(1, 2), keepdim=True)) * _LOG_MAGNITUDE)
+        magnitudes = torch.exp((logchroma - logchroma.amax(dim=(1, -1), keepdim=True)) * _LOG_MAGNITUDE)
         before = torch.cat([magnitudes[:, :1], magnitudes[:, :-1]], dim=1)
         return torch.cat([torch.cumsum(magnitudes, dim=1), magnitudes, before], dim=-1)
 
@@ -106,12 +108,12 @@ class Harmony(nn.Module):
 
         Parameters
         ----------
-        profiles : Tensor, shape (batch, frames, 36)
+        profiles : Tensor, shape (batch, frames, chromas, 36) or (batch, frames, 36)
             From `profiles`; of one window or of several.
 
         Returns
         -------
-        Tensor, shape (batch, frames, column_count)
+        Tensor, shape (batch, frames, chromas * column_count)
         """
         # products with tables of zeros and ones instead of a call for each part: there are too few numbers for more
         shares = profiles / (profiles @ self._sums + _TINY)
@@ -122,7 +124,7 @@ class Harmony(nn.Module):
         best_minor = fits[..., _PITCH_CLASSES:].amax(dim=-1, keepdim=True)
         waves = both @ self._waves
         change = (shares[..., _PITCH_CLASSES:] @ self._steps).abs().sum(dim=-1, keepdim=True)
-        return torch.cat(
+        columns = torch.cat(
             [
                 best_major,
                 best_minor,
@@ -134,6 +136,7 @@ class Harmony(nn.Module):
             ],
             dim=-1,
         )
+        return columns if columns.ndim == 3 else columns.flatten(2)
 
 
 def _standardised(profile: Tensor) -> Tensor:

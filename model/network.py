@@ -37,7 +37,8 @@ class EmotionNetwork(nn.Module):
         self.network_parameters = parameters
         self.harmony = Harmony()
         spectral = [name for name in parameters.columns if name != "harmony"]
-        harmony = Harmony.column_count * ("harmony" in parameters.columns)
+        columns = Harmony.column_count * len(feature_parameters.chromas)
+        harmony = columns * ("harmony" in parameters.columns)
         self._spectral = len(spectral) * feature_parameters.mel_bands
         self._heard = self._spectral + harmony
         self.crnn: CRNN | None = None

@@ -19,7 +19,7 @@ LOWEST_NOTE = 21
 """A piano's lowest key, in MIDI's numbers."""
 BANDS_PER_SEMITONE = 3
 HARMONICS = (0.5, 1, 2, 3, 4, 5, 6, 7, 8)
-INPUTS = len(HARMONICS) * BANDS_PER_SEMITONE + 2
+MOST_BANDS_PER_HARMONIC = 33
 
 _LOWEST_FREQUENCY = 27.5
 _OCTAVE = 12 * BANDS_PER_SEMITONE
@@ -32,16 +32,7 @@ _QUIETEST = 10 * np.log10(_SMALLEST_ENERGY) + _DYNAMIC_RANGE
 _SILENT = np.float32(-2.0)
 
 
-def _places() -> NDArray[np.intp]:
-    """Return in which bands each note is seen, shape (NOTES, INPUTS - 2), counting an octave that lies below them."""
-    shifts = [_OCTAVE + round(_OCTAVE * np.log2(harmonic)) for harmonic in HARMONICS]
-    seen = (np.array(shifts)[:, np.newaxis] + np.arange(BANDS_PER_SEMITONE)).ravel()
-    places: NDArray[np.intp] = BANDS_PER_SEMITONE * np.arange(NOTES)[:, np.newaxis] + seen
-    return places
-
-
-_PLACES = _places()
-SPECTRUM_BANDS = int(_PLACES.max()) + 1
+SPECTRUM_BANDS = _OCTAVE + BANDS_PER_SEMITONE * NOTES + int(_OCTAVE * np.log2(HARMONICS[-1]))
 _BANDS = SPECTRUM_BANDS - _OCTAVE
 _POSITION = np.linspace(-1, 1, NOTES, dtype=np.float32)
 
@@ -115,24 +106,44 @@ class NoteSpectrum:
         return spectrum
 
 
-def around_notes(spectrum: FloatArray) -> FloatArray:
+def inputs_of(bands_per_harmonic: int) -> int:
+    """Return how many numbers `around_notes` gives of each note."""
+    return len(HARMONICS) * bands_per_harmonic + 2
+
+
+def around_notes(spectrum: FloatArray, bands_per_harmonic: int) -> FloatArray:
     """Return what is seen of each note: the bands around `HARMONICS`, the mean of all bands, and where the note lies.
 
     Parameters
     ----------
     spectrum : ndarray of float32, shape (n, SPECTRUM_BANDS)
         From `NoteSpectrum.spectrum`.
+    bands_per_harmonic : int
+        Odd: as many on either side of the harmonic's own.
 
     Returns
     -------
-    ndarray of float32, shape (n, NOTES, INPUTS)
+    ndarray of float32, shape (n, NOTES, inputs_of(bands_per_harmonic))
         From -2 to 2.
     """
-    seen = np.empty((len(spectrum), NOTES, INPUTS), dtype=np.float32)
-    seen[..., :-2] = spectrum[:, _PLACES]
+    margin, places = _places(bands_per_harmonic)
+    wider = np.full((len(spectrum), margin + SPECTRUM_BANDS + margin), _SILENT)
+    wider[:, margin:-margin] = spectrum
+    seen = np.empty((len(spectrum), NOTES, inputs_of(bands_per_harmonic)), dtype=np.float32)
+    seen[..., :-2] = wider[:, places]
     seen[..., -2] = spectrum.mean(axis=1, keepdims=True)
     seen[..., -1] = _POSITION
     return seen
+
+
+@lru_cache
+def _places(bands_per_harmonic: int) -> tuple[int, NDArray[np.intp]]:
+    """Return how many bands are needed beyond either end, and in which bands each note is seen, counted with these."""
+    margin = max(1, bands_per_harmonic // 2)
+    middle = margin + _OCTAVE + BANDS_PER_SEMITONE // 2 + np.round(_OCTAVE * np.log2(HARMONICS)).astype(int)
+    seen = middle[:, np.newaxis] + np.arange(bands_per_harmonic) - bands_per_harmonic // 2
+    places: NDArray[np.intp] = BANDS_PER_SEMITONE * np.arange(NOTES)[:, np.newaxis] + seen.ravel()
+    return margin, places
 
 
 def _frequencies(bands: int) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from torch import nn
 
 from model.chroma import LAYERS
 from model.features import FeatureParameters, FloatArray, power_spectrum, spectrum_taper
-from model.note_spectrum import INPUTS, NOTES, SPECTRUM_BANDS, NoteSpectrum, around_notes
+from model.note_spectrum import NOTES, SPECTRUM_BANDS, NoteSpectrum, around_notes, inputs_of
 from model.onnx_session import Session
 from training.audio import read_mono
 from training.tables import DataError
@@ -51,6 +51,8 @@ class NoteTeaching:
     ----------
     excerpts : int
         Of two seconds, that are heard of each clip, from its beginning to its end.
+    bands_per_harmonic : int
+        A third of a semitone each: how much the student sees of the spectrum around each harmonic of a note.
     units : tuple of int
         Of the student's two hidden layers.
     steps, frames_per_step : int
@@ -60,8 +62,9 @@ class NoteTeaching:
     """
 
     excerpts: int = 16
-    units: tuple[int, int] = (48, 24)
-    steps: int = 5000
+    bands_per_harmonic: int = 15
+    units: tuple[int, int] = (32, 16)
+    steps: int = 6000
     frames_per_step: int = 96
     learning_rate: float = 5e-3
 
@@ -155,7 +158,7 @@ def teach_notes(
     together = np.concatenate(lessons)
     spectra, wanted = together[:, :SPECTRUM_BANDS], torch.from_numpy(together[:, SPECTRUM_BANDS:])
     chance = torch.Generator().manual_seed(seed)
-    layers = [nn.Linear(a, b) for a, b in pairwise((INPUTS, *settings.units, 1))]
+    layers = [nn.Linear(a, b) for a, b in pairwise((inputs_of(settings.bands_per_harmonic), *settings.units, 1))]
     with torch.no_grad():
         for layer in layers:
             bound = layer.in_features**-0.5
@@ -166,7 +169,8 @@ def teach_notes(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
     for step in range(1, settings.steps + 1):
         rows = torch.randint(len(wanted), (settings.frames_per_step,), generator=chance)
-        scores = student(torch.from_numpy(around_notes(spectra[rows.numpy()])))[..., 0]
+        seen = around_notes(spectra[rows.numpy()], settings.bands_per_harmonic)
+        scores = student(torch.from_numpy(seen))[..., 0]
         loss = nn.functional.binary_cross_entropy_with_logits(scores, wanted[rows])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

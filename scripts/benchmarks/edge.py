@@ -17,7 +17,8 @@ resident
 CPU
     processor seconds per hour of one stream, from a pipe at many times its pace, without the start.
 live
-    processor seconds per hour of one stream in real time, from half a minute of it: what waiting costs besides.
+    processor seconds per hour of one stream in real time, from one minute of it after the first ten seconds: what
+    waiting costs besides.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,14 +36,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from process_usage import cpu_seconds
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 INSTALLS = {"onnx": "", "torch": "[torch]"}
 AIMS = {"disk": 150.0, "resident": 120.0, "first estimate": 1.0, "CPU": 20.0, "live": 20.0}
 """Of the install without torch: MB, seconds, and processor seconds an hour."""
 _RATE = 22050
 _FRAME = 0.5
+# so that the first start keeps its bytecode, as it does for a user
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 _NOT_COUNTED = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "wheel")
-_LIVE_SECONDS = 30.0
+_LIVE_SECONDS = 60.0
 _WARM = 150.0
 """Seconds of audio after which the memory of a stream is full."""
 
@@ -61,9 +67,14 @@ def make_environment(folder: Path, extra: str) -> Path:
     return python
 
 
-def installed(python: Path) -> dict[str, float]:
-    """Return the MB of each package of an environment, without pip's own."""
+def packages_of(python: Path) -> Path:
+    """Return the folder of an environment's packages."""
     (packages,) = (python.parent.parent / "lib").glob("python*/site-packages")
+    return packages
+
+
+def sizes_of(packages: Path) -> dict[str, float]:
+    """Return the MB of each package in a folder, without pip's own."""
     sizes: dict[str, float] = {}
     for entry in packages.iterdir():
         name = entry.name.partition("-")[0].partition(".")[0].lower()
@@ -91,6 +102,7 @@ def start(python: Path, runtime: str, *options: str) -> subprocess.Popen[bytes]:
         [str(python.parent / "moodring"), *pipe, "--runtime", runtime, *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env=_ENVIRONMENT,
     )
 
 
@@ -111,11 +123,11 @@ def measure_start(python: Path, runtime: str) -> float:
     return took - _FRAME
 
 
-def measure_stream(python: Path, runtime: str, seconds: float, fast: bool) -> tuple[float, float]:
-    """Return the processor seconds of a stream, and its largest resident memory in MB."""
+def measure_fast(python: Path, runtime: str, seconds: float) -> tuple[float, float]:
+    """Return the processor seconds of a stream that goes as fast as it can, and its largest resident memory in MB."""
     block = sound(10.0)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with start(python, runtime, "--quiet", *(["--fast"] if fast else [])) as process:
+    with start(python, runtime, "--quiet", "--fast") as process:
         assert process.stdin is not None
         for _ in range(round(seconds / 10)):
             process.stdin.write(block)
@@ -130,6 +142,19 @@ def measure_stream(python: Path, runtime: str, seconds: float, fast: bool) -> tu
     return used, peak
 
 
+def measure_live(python: Path, runtime: str) -> float:
+    """Return the processor seconds per hour of a stream in real time, without its start."""
+    first, rest = sound(10.0), sound(_LIVE_SECONDS)
+    with start(python, runtime, "--quiet") as process:
+        assert process.stdin is not None
+        process.stdin.write(first)
+        used, began = cpu_seconds(process.pid), time.perf_counter()
+        process.stdin.write(rest)
+        used, took = cpu_seconds(process.pid) - used, time.perf_counter() - began
+        process.stdin.close()
+    return used * 3600 / took
+
+
 def _peak(pid: int) -> float:
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
@@ -142,16 +167,13 @@ def _peak(pid: int) -> float:
 def measure(python: Path, runtime: str, hours: float) -> dict[str, float]:
     """Measure an install once."""
     begun = measure_start(python, runtime)
-    short, _ = measure_stream(python, runtime, _WARM, fast=True)
-    long, resident = measure_stream(python, runtime, _WARM + 3600 * hours, fast=True)
-    begin, _ = measure_stream(python, runtime, 10.0, fast=True)
-    live, _ = measure_stream(python, runtime, _LIVE_SECONDS, fast=False)
+    short, _ = measure_fast(python, runtime, _WARM)
+    long, resident = measure_fast(python, runtime, _WARM + 3600 * hours)
     return {
         "first estimate": begun,
         "resident": resident,
         "CPU": (long - short) / hours,
-        # without the start, which is what ten seconds at full speed take beside their frames
-        "live": ((live - begin) * 3600 + 10.0 * (long - short) / hours) / _LIVE_SECONDS,
+        "live": measure_live(python, runtime),
     }
 
 
@@ -188,16 +210,17 @@ def main() -> None:
                 if run == 0:
                     measure_start(python, name)
                     continue
-                disk = sum(installed(python).values())
+                disk = sum(sizes_of(packages_of(python)).values())
                 results[name].append({"disk": disk, **measure(python, name, arguments.hours)})
         for line in lines(results):
             print(line)
-        python = pythons["onnx"]
-        sizes = sorted(installed(python).items(), key=lambda item: -item[1])
+        packages = packages_of(pythons["onnx"])
+        sizes = sorted(sizes_of(packages).items(), key=lambda item: -item[1])
         print("largest of onnx, MB: " + ", ".join(f"{name} {size:.0f}" for name, size in sizes[:8]))
-        (packages,) = (python.parent.parent / "lib").glob("python*/site-packages")
-        subprocess.run([str(python), "-m", "compileall", "-qq", str(packages)], check=False)
-        print(f"disk of onnx with the bytecode of everything: {sum(installed(python).values()):.0f} MB")
+        compiled = Path(temporary) / "compiled"
+        shutil.copytree(packages, compiled, symlinks=True)
+        subprocess.run([sys.executable, "-m", "compileall", "-qq", str(compiled)], check=False)
+        print(f"disk of onnx with the bytecode of everything: {sum(sizes_of(compiled).values()):.0f} MB")
 
 
 if __name__ == "__main__":

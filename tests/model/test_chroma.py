@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from model.chroma import NoteChroma
 from model.features import power_spectrum, spectrum_taper
-from model.note_spectrum import LOWEST_NOTE, NOTES, NoteSpectrum, around_notes
+from model.note_spectrum import (
+    LOWEST_NOTE,
+    MOST_BANDS_PER_HARMONIC,
+    NOTES,
+    NoteSpectrum,
+    around_notes,
+    inputs_of,
+)
 from training.note_file import read_notes
 
 RATE, LENGTH = 22050, 11025
@@ -85,9 +92,10 @@ def test_silence_and_noise_have_no_notes(heard: NoteChroma) -> None:
 def test_frames_of_any_size_have_notes(length: int, rate: int) -> None:
     noise = np.random.default_rng(0).standard_normal((2, length)).astype(np.float32)
     spectrum = NoteSpectrum(length, rate).spectrum(power_spectrum(noise * spectrum_taper(length)))
-    seen = around_notes(spectrum)
-    assert seen.shape[1] == NOTES
-    assert np.abs(seen).max() <= 2
+    for bands in (1, 3, MOST_BANDS_PER_HARMONIC):
+        seen = around_notes(spectrum, bands)
+        assert seen.shape[1:] == (NOTES, inputs_of(bands))
+        assert np.abs(seen).max() <= 2
 
 
 @pytest.mark.parametrize(

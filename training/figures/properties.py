@@ -110,6 +110,7 @@ def describe(rows: FloatArray, parameters: FeatureParameters) -> dict[str, float
     magnitudes = np.power(10.0, (logmel[sounds] - logmel.max()) / 20).sum(axis=0)
     chroma = torch.from_numpy(rows[sounds][:, parameters.columns["logchroma"]])
     with torch.inference_mode():
+        # of the first chroma, if there are several
         major_less_minor = float(Harmony()(chroma[None])[0, -1, 2])
     return {
         LOUDNESS: float(level[sounds].mean()),

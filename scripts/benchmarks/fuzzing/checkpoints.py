@@ -24,7 +24,7 @@ from model.errors import MoodringError
 from model.estimator import Estimator
 from model.features import FeatureParameters, frontend_of
 from model.network import EmotionNetwork, NetworkParameters
-from model.note_spectrum import INPUTS
+from model.note_spectrum import inputs_of
 from scripts.benchmarks.fuzzing.mutations import FLOATS, change_value, damage, is_modest_number, strange_value
 from scripts.benchmarks.fuzzing.target import Scratch, check_estimates, check_message
 from streamer.framer import Framer
@@ -44,7 +44,7 @@ def small_checkpoints() -> tuple[bytes, ...]:
     whole = {"summary_units": 2, "spread_units": 2, "memory": 6, "split_planes": True, "members": 2}
     return (
         _content(tiny, NetworkParameters(window=3, crnn=sizes), None),
-        _content(replace(tiny, chroma="notes"), NetworkParameters(window=3, crnn=sizes, **whole), None),
+        _content(replace(tiny, chroma="both"), NetworkParameters(window=3, crnn=sizes, **whole), None),
         _content(
             FeatureParameters(mel_bands=4, fft_window=2048, fft_hop=2048),
             NetworkParameters(window=3, crnn=sizes, ear_columns=3, **whole),
@@ -64,7 +64,7 @@ def _content(features: FeatureParameters, network: NetworkParameters, ear: Disti
     noise = np.random.default_rng(0)
     mel = noise.uniform(0, 1, (features.mel_bands, features.fft_window // 2 + 1)).astype(np.float32)
     tensors = {"mel_filterbank": mel, **_notes(noise)}
-    if features.chroma == "energy":
+    if "energy" in features.chromas:
         tensors["chroma_filterbank"] = noise.uniform(0, 1, (PITCH_CLASSES, features.frame_length // 2 + 1))
     frontend = frontend_of(features, {name: values.astype(np.float32) for name, values in tensors.items()})
     scratch = Scratch()
@@ -74,7 +74,7 @@ def _content(features: FeatureParameters, network: NetworkParameters, ear: Disti
 
 def _notes(noise: np.random.Generator) -> dict[str, np.ndarray]:
     """Return weights of a small `model.chroma.NoteChroma`."""
-    shapes = ((INPUTS, 2), (2,), (2, 2), (2,), (2, 1), (1,))
+    shapes = ((inputs_of(3), 2), (2,), (2, 2), (2,), (2, 1), (1,))
     names = (f"notes.{layer}.{part}" for layer in LAYERS for part in ("weight", "bias"))
     return {name: noise.uniform(-1, 1, shape) for name, shape in zip(names, shapes, strict=True)}
 
