@@ -26,8 +26,8 @@ class Harmony(nn.Module):
     """Harmony columns from a window of log-chroma.
 
     `column_count` columns per frame and chroma: the best major and minor key's fit (correlation with the profile so
-    far) and their difference; the profile so far and the frame's own profile, both turned so that the tonic of the better key
-    comes first; the entropies and DFT magnitudes of both; the distance to the frame before.
+    far) and their difference; the profile so far and the frame's own profile, both turned so that the tonic of the
+    better key comes first; the entropies and DFT magnitudes of both; the distance to the frame before.
     """
 
     column_count = 3 + 2 * _PITCH_CLASSES + 2 + 2 * _DFT_MAGNITUDES + 1

@@ -102,10 +102,14 @@ def test_frames_of_any_size_have_notes(length: int, rate: int) -> None:
     ("name", "values", "message"),
     [
         ("first.weight", None, "missing"),
+        ("first.weight", np.float32(1), "first"),
+        ("first.weight", np.zeros((138, 32), np.float32), "first"),
+        ("first.weight", np.zeros((2 + 9 * 14, 32), np.float32), "first"),
+        ("first.weight", np.zeros((2 + 9 * 35, 32), np.float32), "first"),
         ("second.bias", np.zeros(3, np.float32), "second"),
-        ("third.weight", np.zeros((24, 2), np.float32), "third"),
-        ("first.weight", np.full((29, 48), 1e30, np.float32), "from -1000 to 1000"),
-        ("second.weight", np.full((48, 24), np.nan, np.float32), "from -1000 to 1000"),
+        ("third.weight", np.zeros((16, 2), np.float32), "third"),
+        ("first.weight", np.full((137, 32), 1e30, np.float32), "from -1000 to 1000"),
+        ("second.weight", np.full((32, 16), np.nan, np.float32), "from -1000 to 1000"),
     ],
 )
 def test_other_weights_are_refused(name: str, values: np.ndarray | None, message: str) -> None:

@@ -22,10 +22,12 @@ def frontend() -> Frontend:
     return build_frontend()
 
 
-@pytest.fixture(scope="module", params=["energy", "notes"])
+@pytest.fixture(scope="module", params=["energy", "notes", "both"])
 def either(frontend: Frontend, request: pytest.FixtureRequest) -> Frontend:
     """One of the kinds of chroma."""
-    return frontend if request.param == "energy" else build_frontend(notes=read_notes())
+    if request.param == "energy":
+        return frontend
+    return build_frontend(FeatureParameters(chroma=request.param), read_notes())
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +72,9 @@ def test_chroma_is_librosas(frontend: Frontend, frames: np.ndarray, rows: np.nda
 def test_a_chord_is_heard_as_its_pitch_classes(either: Frontend) -> None:
     time = np.arange(11025) / 22050
     c_major = sum(np.sin(2 * np.pi * f * time) for f in (261.63, 329.63, 392.0)).astype(np.float32) / 4
-    chroma = either(c_major[None])[0, either.parameters.columns["logchroma"]]
-    assert set(np.argsort(chroma)[-3:]) == {0, 4, 7}
+    both = either(c_major[None])[0, either.parameters.columns["logchroma"]]
+    for chroma in both.reshape(len(either.parameters.chromas), 12):
+        assert set(np.argsort(chroma)[-3:]) == {0, 4, 7}
 
 
 @settings(max_examples=25, deadline=None)

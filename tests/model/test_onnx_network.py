@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -28,10 +29,10 @@ PATHS: list[dict[str, Any]] = [
 ]
 
 
-def network_of(parameters: NetworkParameters) -> EmotionNetwork:
+def network_of(parameters: NetworkParameters, features: FeatureParameters = FEATURES) -> EmotionNetwork:
     """Give a network in which no number is left as it begins."""
     torch.manual_seed(0)
-    network = EmotionNetwork(FEATURES, parameters).eval()
+    network = EmotionNetwork(features, parameters).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter) * (parameter != 0))
@@ -70,14 +71,15 @@ def test_it_is_the_same_function(branches: int, members: int, layers: dict[str, 
 
 
 @pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("features", [FEATURES, replace(FEATURES, chroma="both")])
 @pytest.mark.parametrize("paths", [paths for paths in PATHS if "summary_units" in paths])
-def test_so_is_a_summary_without_a_crnn(members: int, paths: dict[str, Any]) -> None:
+def test_so_is_a_summary_without_a_crnn(members: int, features: FeatureParameters, paths: dict[str, Any]) -> None:
     parameters = NetworkParameters(window=6, members=members, crnn=None, **{**paths, "split_planes": False})
-    network = network_of(parameters)
+    network = network_of(parameters, features)
     with torch.no_grad():
         arranged = ArrangedNetwork(network)
         for frames in (1, 3, parameters.window, parameters.history):
-            rows = 10 * torch.randn(3, frames, FEATURES.feature_count + parameters.ear_columns) - 30
+            rows = 10 * torch.randn(3, frames, features.feature_count + parameters.ear_columns) - 30
             values, *stds = arranged(rows)
             torch.testing.assert_close(values, network(rows), rtol=0, atol=1e-5)
             assert len(stds) == (network.spread is not None)

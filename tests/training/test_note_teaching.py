@@ -71,8 +71,8 @@ def test_notes_are_read_as_they_were_written(tmp_path: Path) -> None:
     write_notes(tmp_path / "notes", weights, {"seed": 1})
     for name, values in read_notes(tmp_path / "notes").items():
         np.testing.assert_array_equal(values, weights[name])
-    frontend = build_frontend(notes=weights)
-    assert frontend.parameters.chroma == "notes"
+    assert build_frontend(notes=weights).parameters.chroma == "both"
+    assert build_frontend(FeatureParameters(chroma="notes"), weights).parameters.chroma == "notes"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x08\0\0\0\0\0\0\0{}      "])

@@ -279,6 +279,14 @@ def test_harmony_ignores_key_and_gain(noise: torch.Tensor, semitones: int, gain:
 
 
 @settings(max_examples=10, deadline=None)
+@given(LOGCHROMA, LOGCHROMA)
+def test_two_chromas_have_the_harmony_of_each(one: torch.Tensor, other: torch.Tensor) -> None:
+    harmony = EmotionNetwork(PARAMETERS, default_network()).harmony
+    both = harmony(torch.cat([10 * one, 10 * other], dim=-1))
+    torch.testing.assert_close(both, torch.cat([harmony(10 * one), harmony(10 * other)], dim=-1))
+
+
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**31), st.floats(-30, 10))
 def test_estimates_ignore_gain(seed: int, gain: float) -> None:
     network = EmotionNetwork(PARAMETERS, default_network()).eval()
