@@ -146,7 +146,7 @@ def test_speed_loop_and_the_end_by_a_signal(forks: Origin, tmp_path: Path, endpo
 
     with Subscriber(endpoint, timeout=60) as subscriber:
         # long before the end of the recording, after which nothing is left to be stopped
-        while subscriber.receive().sequence > 2:
+        while not (isinstance(message := subscriber.receive(), Estimate) and message.sequence <= 2):
             pass
         run.send(signal.SIGINT)
         while not subscriber.all_ended:
