@@ -97,7 +97,8 @@ class Harmony(nn.Module):
         Tensor, shape (batch, window, chromas, 36), or (batch, window, 36) of one chroma
         """
         if logchroma.shape[-1] > _PITCH_CLASSES:
-            logchroma = torch.unflatten(logchroma, -1, (-1, _PITCH_CLASSES))
+            # unflatten and flatten would become operators that ask for shapes
+            logchroma = torch.stack(torch.split(logchroma, _PITCH_CLASSES, dim=-1), dim=2)
         # magnitudes, not energies: the loudest partials would otherwise hide the chord's other notes
         magnitudes = torch.exp((logchroma - logchroma.amax(dim=(1, -1), keepdim=True)) * _LOG_MAGNITUDE)
         before = torch.cat([magnitudes[:, :1], magnitudes[:, :-1]], dim=1)
@@ -136,7 +137,7 @@ class Harmony(nn.Module):
             ],
             dim=-1,
         )
-        return columns if columns.ndim == 3 else columns.flatten(2)
+        return columns if columns.ndim == 3 else torch.cat(columns.unbind(2), dim=-1)
 
 
 def _standardised(profile: Tensor) -> Tensor:
