@@ -24,6 +24,7 @@ from training.clips import DEVELOPMENT, Clip, StaticLabels
 from training.distillation import DistillationSettings, distil
 from training.extractors import EarExtractor, SpectrogramExtractor
 from training.feature_cache import ExtractorCache
+from training.kept_ears import ear_path, keep_ear, read_ear
 from training.tables import DataError
 
 UNLABELLED = "unlabelled music"
@@ -89,14 +90,14 @@ def distil_ear(
     heard: Callable[[int], None] = lambda count: None,
     stepped: Callable[[int, float], None] = lambda step, loss: None,
 ) -> DistilledListener:
-    """Teach a small ear to say what musicnn says.
+    """Teach a small ear to say what musicnn says, or take the one that was taught the same before.
 
     Parameters
     ----------
     clips : sequence of Clip
         Music; labels are not looked at.
     folder : Path
-        Of the feature cache.
+        Of the feature cache, where the ear is kept as well.
     teacher : Ear
         Whom it learns from: musicnn's, of which it is known how late it speaks.
     settings : DistillationSettings, optional
@@ -118,7 +119,8 @@ def distil_ear(
         Called with the number of clips that became ready, twice for every clip, and once more with rooms for those
         that are heard there.
     stepped : callable
-        Called after every step of training with its number and its loss.
+        Called after every step of training with its number and its loss; of the last one only, if it was taught
+        before.
 
     Returns
     -------
@@ -141,10 +143,15 @@ def distil_ear(
     for cache, of_cache in needed:
         for error in cache.fill(of_cache, jobs, heard).values():
             raise error
-    sizes = parameters or DistilledEarParameters()
+    sizes, settings = parameters or DistilledEarParameters(), settings or DistillationSettings()
+    lessons = [(clip, looks) for clip in clips] + [(clip, [spectrogram_cache]) for clip in unlabelled]
+    learned_from = (cache.path(clip.source) for clip, ways in lessons for cache in (*ways, teacher_cache))
+    path = ear_path(folder, learned_from, settings, sizes, seed)
+    if (kept := read_ear(path)) is not None:
+        stepped(settings.steps, kept.loss)
+        return kept.ear
     delay = max(0, _TEACHER_DELAY - (sizes.span - 1) // 2)
     spectrograms, targets = [], []
-    lessons = [(clip, looks) for clip in clips] + [(clip, [spectrogram_cache]) for clip in unlabelled]
     for clip, ways in lessons:
         said = teacher_cache.load(clip.source)
         said = said[np.minimum(np.arange(len(said)) + delay, len(said) - 1)]
@@ -153,5 +160,14 @@ def distil_ear(
             looked_at = cache.load(clip.source)[: len(said)].astype(np.float16)
             spectrograms.append(looked_at.reshape(-1, COLUMNS, MEL_BANDS))
             targets.append(said[: len(looked_at)])
-    student, _ = distil(spectrograms, targets, sizes, settings or DistillationSettings(), seed, stepped)
-    return DistilledListener(teacher.frontend, student)
+    last_loss = 0.0
+
+    def with_loss(step: int, loss: float) -> None:
+        nonlocal last_loss
+        last_loss = loss
+        stepped(step, loss)
+
+    student, _ = distil(spectrograms, targets, sizes, settings, seed, with_loss)
+    ear = DistilledListener(teacher.frontend, student)
+    keep_ear(path, ear, last_loss)
+    return ear

@@ -158,7 +158,7 @@ class FoldDistillation:
         """
         music = {fold: [c for of_set in clips.values() for c in of_set if fold.is_trained_on(c)] for fold in folds}
         if jobs == 1:
-            return {fold: self.ear_of(fold, music[fold], lambda step, loss: stepped(1)) for fold in folds}
+            return {fold: self.ear_of(fold, music[fold], _each_step(stepped)) for fold in folds}
         ears = {}
         with worker_pool(min(jobs, len(folds)), "distils an ear", _start_worker, self) as pool:
             futures = {pool.submit(_work, fold, music[fold]): fold for fold in folds}
@@ -245,6 +245,18 @@ def both_of(
 
 def _rows(ear: Ear, features: FloatArray, spectrograms: FloatArray) -> FloatArray:
     return np.concatenate([features, hear_kept(ear, spectrograms)], axis=1)
+
+
+def _each_step(stepped: Callable[[int], None]) -> Callable[[int, float], None]:
+    """Tell how many steps were done since the last one that was told of."""
+    before = 0
+
+    def told(step: int, loss: float) -> None:
+        nonlocal before
+        stepped(step - before)
+        before = step
+
+    return told
 
 
 _worker: FoldDistillation

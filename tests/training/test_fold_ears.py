@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from model.crnn import CRNNParameters
 from model.features import Frontend
@@ -72,7 +73,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def digests(how: FoldDistillation, clips: Clips, folds: Sequence[Fold] = FOLDS) -> list[bytes]:
+    forget(how.folder)
     return [ear.digest() for ear in how.ears(folds, clips).values()]
+
+
+def forget(cache: Path) -> list[Path]:
+    """Remove the ears that were kept."""
+    kept = list(cache.glob("*.safetensors"))
+    for path in kept:
+        path.unlink()
+    return kept
 
 
 def test_an_ear_changes_with_the_music_of_its_fold_and_with_no_other(clips: Clips, cache: Path, tmp_path: Path) -> None:
@@ -187,6 +197,7 @@ def room_features(frontend: Frontend, rooms: AirPath, clip: Clip) -> np.ndarray:
 
 def test_processes_change_nothing(given: FoldEarMaterials, clips: Clips, cache: Path) -> None:
     stepped: list[int] = []
+    forget(cache)
     ears = distillation(cache).ears(FOLDS, clips, 2, stepped.append)
     assert sum(stepped) == len(FOLDS) * distillation(cache).settings.steps
     assert [ears[fold].digest() for fold in FOLDS] == [given.ears[fold].digest() for fold in FOLDS]
@@ -209,6 +220,26 @@ def test_processes_change_nothing(given: FoldEarMaterials, clips: Clips, cache: 
         for clip, track in tracks.items():
             np.testing.assert_array_equal(track.values, several[name][clip].values)
             assert np.isfinite(track.values).all()
+
+
+def test_an_ear_is_taught_once(clips: Clips, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ears() -> tuple[list[bytes], list[int]]:
+        stepped: list[int] = []
+        taught = distillation(cache).ears(FOLDS[:2], clips, stepped=stepped.append)
+        return [ear.digest() for ear in taught.values()], stepped
+
+    forget(cache)
+    steps = distillation(cache).settings.steps
+    first, stepped = ears()
+    assert stepped == [1] * (2 * steps)
+    assert ears() == (first, [steps, steps])
+    one, other = sorted(cache.glob("*.safetensors"))
+    one.write_bytes(other.read_bytes()[:-1])
+    again, stepped = ears()
+    assert again == first
+    assert sorted(stepped) == [1] * steps + [steps]
+    monkeypatch.setattr(torch, "__version__", "0.1")
+    assert ears() == (first, [1] * (2 * steps))
 
 
 def test_music_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
