@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,8 +86,8 @@ def test_a_distilled_ear_is_distilled_for_each_fold(
     assert set(said["own music"]) == {f"{number}.wav" for number in range(10)}
     assert all(np.isfinite(track.values).all() for track in said["own music"].values())
     # each file: what the teacher says, and the spectrograms and the frontend's features of it and of it in a room; no
-    # ear's rows
-    assert len(list((tmp_path / "c").iterdir())) == 5 * 10
+    # ear's rows; and each fold's ear
+    assert Counter(path.suffix for path in (tmp_path / "c").iterdir()) == {".npy": 5 * 10, ".safetensors": 5}
 
     # what was kept is measured without the teacher
     without_musicnn(monkeypatch)
