@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import librosa
 import numpy as np
 import pytest
@@ -99,8 +101,8 @@ def test_frames_that_overlap_share_columns(frontend: Frontend, frames: np.ndarra
     assert recent.before(starts[-1] + 11025 + 11025, frontend.parameters.fft_hop, 23) is None
 
 
+@pytest.mark.skipif(find_spec("musicnn") is None, reason="the large model's ear (pip install --no-deps musicnn==0.1.0)")
 def test_the_bundled_frontend_is_the_one_that_training_makes() -> None:
-    pytest.importorskip("musicnn", reason="the large model's ear (pip install --no-deps musicnn==0.1.0)")
     bundled, made = load_checkpoint("large").frontend, build_frontend(notes=read_notes())
     assert bundled.parameters == made.parameters
     for name, values in made.tensors().items():
