@@ -133,7 +133,7 @@ def chroma_of(tensors: Mapping[str, FloatArray], frame_length: int, sample_rate:
 
 
 def _bands_of(first: FloatArray) -> int:
-    bands = (first.shape[0] - inputs_of(0)) // len(HARMONICS) if first.ndim else 0
+    bands: int = (first.shape[0] - inputs_of(0)) // len(HARMONICS)
     if not (0 < bands <= MOST_BANDS_PER_HARMONIC and bands % 2 and first.shape[0] == inputs_of(bands)):
         raise ValueError(f'the notes\' "{LAYERS[0]}" has weights of shape {first.shape}')
     return bands

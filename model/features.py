@@ -51,6 +51,7 @@ SMALLEST_ENERGY_FLOOR = 1e-30
 """Below it, 32-bit floats lose precision and then become 0, which has no logarithm."""
 
 CHROMAS = {"energy": ("energy",), "notes": ("notes",), "both": ("energy", "notes")}
+"""Of each value of `FeatureParameters.chroma`, what stands behind what in ``logchroma``."""
 
 
 @dataclass(frozen=True)

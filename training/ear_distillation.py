@@ -88,7 +88,7 @@ def distil_ear(
     jobs: int = 1,
     seed: int = 0,
     heard: Callable[[int], None] = lambda count: None,
-    stepped: Callable[[int, float], None] = lambda step, loss: None,
+    stepped: Callable[[int], None] = lambda step: None,
 ) -> DistilledListener:
     """Teach a small ear to say what musicnn says, or take the one that was taught the same before.
 
@@ -119,8 +119,7 @@ def distil_ear(
         Called with the number of clips that became ready, twice for every clip, and once more with rooms for those
         that are heard there.
     stepped : callable
-        Called after every step of training with its number and its loss; of the last one only, if it was taught
-        before.
+        Called after every step of training with its number; of the last one only, if it was taught before.
 
     Returns
     -------
@@ -148,8 +147,8 @@ def distil_ear(
     learned_from = (cache.path(clip.source) for clip, ways in lessons for cache in (*ways, teacher_cache))
     path = ear_path(folder, learned_from, settings, sizes, seed)
     if (kept := read_ear(path)) is not None:
-        stepped(settings.steps, kept.loss)
-        return kept.ear
+        stepped(settings.steps)
+        return kept
     delay = max(0, _TEACHER_DELAY - (sizes.span - 1) // 2)
     spectrograms, targets = [], []
     for clip, ways in lessons:
@@ -160,14 +159,7 @@ def distil_ear(
             looked_at = cache.load(clip.source)[: len(said)].astype(np.float16)
             spectrograms.append(looked_at.reshape(-1, COLUMNS, MEL_BANDS))
             targets.append(said[: len(looked_at)])
-    last_loss = 0.0
-
-    def with_loss(step: int, loss: float) -> None:
-        nonlocal last_loss
-        last_loss = loss
-        stepped(step, loss)
-
-    student, _ = distil(spectrograms, targets, sizes, settings, seed, with_loss)
+    student, _ = distil(spectrograms, targets, sizes, settings, seed, lambda step, loss: stepped(step))
     ear = DistilledListener(teacher.frontend, student)
-    keep_ear(path, ear, last_loss)
+    keep_ear(path, ear)
     return ear

@@ -111,7 +111,7 @@ class FoldDistillation:
                 raise error
 
     def ear_of(
-        self, fold: Fold, music: Sequence[Clip], stepped: Callable[[int, float], None] = lambda step, loss: None
+        self, fold: Fold, music: Sequence[Clip], stepped: Callable[[int], None] = lambda step: None
     ) -> DistilledListener:
         """Distil a fold's ear from some music; see `distil_ear`."""
         return distil_ear(
@@ -247,11 +247,11 @@ def _rows(ear: Ear, features: FloatArray, spectrograms: FloatArray) -> FloatArra
     return np.concatenate([features, hear_kept(ear, spectrograms)], axis=1)
 
 
-def _each_step(stepped: Callable[[int], None]) -> Callable[[int, float], None]:
+def _each_step(stepped: Callable[[int], None]) -> Callable[[int], None]:
     """Tell how many steps were done since the last one that was told of."""
     before = 0
 
-    def told(step: int, loss: float) -> None:
+    def told(step: int) -> None:
         nonlocal before
         stepped(step - before)
         before = step

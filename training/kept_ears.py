@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,23 +15,15 @@ from safetensors.torch import save
 
 from model.distilled_ear import DistilledEarParameters
 from model.ears import DistilledListener, build_ear, ear_tensors, ear_to_json
-from model.metadata import MAXIMUM_BYTES, MAXIMUM_HEADER_BYTES
-from model.regular_file import FileError
+from model.errors import CheckpointError
+from model.metadata import MAXIMUM_BYTES, MAXIMUM_HEADER_BYTES, fitting_together, reading
 from model.tensor_file import read_tensor_file
 from training.distillation import DistillationSettings
 from training.files import write_whole
 
 _LAYOUT = 1
 """Raised when the arithmetic of teaching changes in a way that the settings do not show."""
-_DESCRIPTION, _LOSS = "ear", "loss"
-
-
-@dataclass(frozen=True)
-class KeptEar:
-    """An ear, and the loss of the last step of its teaching."""
-
-    ear: DistilledListener
-    loss: float
+_DESCRIPTION = "ear"
 
 
 def ear_path(
@@ -55,17 +46,19 @@ def ear_path(
     return folder / f"{digest.hexdigest()[:40]}.safetensors"
 
 
-def read_ear(path: Path) -> KeptEar | None:
+def read_ear(path: Path) -> DistilledListener | None:
     """Return an ear that was kept, or None if there is none, or its file is damaged."""
     try:
-        file = read_tensor_file(path, MAXIMUM_BYTES, MAXIMUM_HEADER_BYTES)
-        ear = build_ear(json.loads(file.metadata[_DESCRIPTION]), file.tensors)
-        return KeptEar(ear, float(file.metadata[_LOSS])) if isinstance(ear, DistilledListener) else None
-    except (OSError, FileError, ValueError, KeyError, TypeError):
+        with reading(path):
+            file = read_tensor_file(path, MAXIMUM_BYTES, MAXIMUM_HEADER_BYTES)
+        with fitting_together(path):
+            ear = build_ear(json.loads(file.metadata[_DESCRIPTION]), file.tensors)
+    except CheckpointError:
         return None
+    return ear if isinstance(ear, DistilledListener) else None
 
 
-def keep_ear(path: Path, ear: DistilledListener, loss: float) -> None:
+def keep_ear(path: Path, ear: DistilledListener) -> None:
     """Write an ear where `ear_path` says.
 
     Raises
@@ -73,5 +66,5 @@ def keep_ear(path: Path, ear: DistilledListener, loss: float) -> None:
     DataError
         If it cannot be written.
     """
-    metadata = {_DESCRIPTION: json.dumps(ear_to_json(ear)), _LOSS: repr(loss)}
-    write_whole(path, save(ear_tensors(ear), metadata), "the feature cache", make_folder=True)
+    content = save(ear_tensors(ear), {_DESCRIPTION: json.dumps(ear_to_json(ear))})
+    write_whole(path, content, "the feature cache", make_folder=True)

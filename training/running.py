@@ -214,7 +214,7 @@ def _distil(
             jobs=jobs,
             seed=seed,
             heard=lambda count: progress.advance(heard, count),
-            stepped=lambda step, loss: progress.update(taught, completed=step),
+            stepped=lambda step: progress.update(taught, completed=step),
         )
 
 

@@ -77,12 +77,10 @@ def digests(how: FoldDistillation, clips: Clips, folds: Sequence[Fold] = FOLDS) 
     return [ear.digest() for ear in how.ears(folds, clips).values()]
 
 
-def forget(cache: Path) -> list[Path]:
+def forget(cache: Path) -> None:
     """Remove the ears that were kept."""
-    kept = list(cache.glob("*.safetensors"))
-    for path in kept:
+    for path in cache.glob("*.safetensors"):
         path.unlink()
-    return kept
 
 
 def test_an_ear_changes_with_the_music_of_its_fold_and_with_no_other(clips: Clips, cache: Path, tmp_path: Path) -> None:
