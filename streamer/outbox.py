@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import zmq
@@ -92,8 +93,8 @@ class Outbox(Generic[Item]):
         list of Item
             In the order of `put`.
         """
-        while self.waker.poll(0):
-            self.waker.recv()
+        with suppress(zmq.Again):  # woken for something else
+            self.waker.recv(zmq.NOBLOCK)
         items: list[Item] = []
         while len(items) < QUEUE_LENGTH:
             try:

@@ -38,6 +38,8 @@ REPEATED_AT_ONCE = 512
 messages to 200, who get them in as many milliseconds."""
 REPEATED_PER_SECOND = 1 << 14
 """Deliveries per second after those, so that a live message never waits for more than one or two of them."""
+HEARTBEAT_LEEWAY = 0.05
+"""Seconds by which a heartbeat may be early or late, so that it leaves with an estimate: to wake up costs more."""
 HANDSHAKE_TIMEOUT = 3.0
 """Seconds for a peer to prove that it belongs; one that was refused tries again after so long, so it is short."""
 
@@ -191,7 +193,8 @@ class Publisher:
         poller = zmq.Poller()
         poller.register(self._outbox.waker, zmq.POLLIN)
         while True:
-            due = min(self._next_heartbeat, self._repeats.due, self._outlet.prepare(poller)) - time.monotonic()
+            heartbeat = self._next_heartbeat + HEARTBEAT_LEEWAY
+            due = min(heartbeat, self._repeats.due, self._outlet.prepare(poller)) - time.monotonic()
             ready = dict(poller.poll(max(0, int(due * 1000) + 1) if self._outbox.empty else 0))
             closed = self._closed.is_set()
             self._send_queued()
@@ -205,7 +208,7 @@ class Publisher:
         self._outlet.close()
 
     def _beat(self) -> None:
-        if time.monotonic() < self._next_heartbeat:
+        if time.monotonic() < self._next_heartbeat - HEARTBEAT_LEEWAY:
             return
         self._next_heartbeat = time.monotonic() + HEARTBEAT_INTERVAL
         self._outlet.refresh()

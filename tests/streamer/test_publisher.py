@@ -93,6 +93,19 @@ def test_statuses_come_once_a_second_without_gaps() -> None:
         assert 0.8 < statuses[2].time - statuses[1].time < 1.3
 
 
+def test_a_heartbeat_that_is_almost_due_leaves_with_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamer.publisher.HEARTBEAT_INTERVAL", 3600.0)
+    monkeypatch.setattr("streamer.publisher.HEARTBEAT_LEEWAY", 3600.0)
+    with Publisher(ANY_PORT) as publisher, Subscriber(publisher.endpoint, timeout=10) as subscriber:
+        publisher.set_status("a", "running")
+        publisher.publish(_estimate("a", 0))
+        newest = -1
+        while isinstance(message := subscriber.receive(), Status):
+            newest = max(newest, message.sequence)
+        while not isinstance(message, Status) or message.sequence <= newest:
+            message = subscriber.receive()
+
+
 def test_a_vanished_publisher_is_reported_and_a_new_one_found() -> None:
     publisher = Publisher(ANY_PORT)
     endpoint = publisher.endpoint
