@@ -29,6 +29,11 @@ class EmotionNetwork(nn.Module):
         The layout of the feature rows that it is given; an ear's columns come behind them.
     parameters : NetworkParameters
         Inputs and sizes.
+
+    Attributes
+    ----------
+    spectral_columns : int
+        How many of the inputs are of mel bands; those of harmony, and then the ear's, come behind them.
     """
 
     def __init__(self, feature_parameters: FeatureParameters, parameters: NetworkParameters) -> None:
@@ -39,8 +44,8 @@ class EmotionNetwork(nn.Module):
         spectral = [name for name in parameters.columns if name != "harmony"]
         columns = Harmony.column_count * len(feature_parameters.chromas)
         harmony = columns * ("harmony" in parameters.columns)
-        self._spectral = len(spectral) * feature_parameters.mel_bands
-        self._heard = self._spectral + harmony
+        self.spectral_columns = len(spectral) * feature_parameters.mel_bands
+        self._heard = self.spectral_columns + harmony
         self.crnn: CRNN | None = None
         if parameters.crnn is not None:
             split = parameters.split_planes
@@ -57,7 +62,7 @@ class EmotionNetwork(nn.Module):
         self.summary: SummaryPath | None = None
         self.spread: SpreadPath | None = None
         if parameters.summary_units is not None:
-            remembered = columns - self._spectral if parameters.memory else 0
+            remembered = columns - self.spectral_columns if parameters.memory else 0
             statistics = columns + self._heard + 2 * remembered
             self.statistics_standardisation = Standardisation(statistics)
             self.summary = SummaryPath(parameters.members, statistics, parameters.summary_units)
@@ -254,7 +259,7 @@ class EmotionNetwork(nn.Module):
         features = nn.utils.rnn.pad_sequence(list(remembered), batch_first=True, padding_value=_SILENT_DECIBELS)
         counts = torch.tensor([len(history) for history in remembered])
         heard = torch.arange(features.shape[1]) < counts[:, None]
-        inputs = self.standardisation(self._remembered_inputs(features), self._spectral)
+        inputs = self.standardisation(self._remembered_inputs(features), self.spectral_columns)
         return statistics_of(inputs, heard=heard)
 
     def _window(self, features: Tensor) -> Tensor:
@@ -298,5 +303,5 @@ class EmotionNetwork(nn.Module):
         statistics = [statistics_of(standardised_window, self._heard)]
         if self.network_parameters.memory:
             inputs = self._remembered_inputs(features[:, -self.network_parameters.memory :])
-            statistics.append(statistics_of(self.standardisation(inputs, self._spectral)))
+            statistics.append(statistics_of(self.standardisation(inputs, self.spectral_columns)))
         return torch.cat(statistics, dim=-1)

@@ -121,8 +121,7 @@ class _ArrangedPaths(nn.Module):
         mean, std = network.standardisation.mean, network.standardisation.std
         columns = len(mean)
         heard = columns - p.ear_columns
-        harmony = network.harmony.column_count * len(network.feature_parameters.chromas)
-        first = heard - harmony * ("harmony" in p.columns)
+        first = network.spectral_columns
         remembered = columns - first if p.memory else 0
         # the means of the window and of what is remembered, and then the deviations of both
         means = torch.cat([torch.arange(columns), columns + heard + torch.arange(remembered)])
