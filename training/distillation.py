@@ -124,7 +124,8 @@ class Projection:
             raise ValueError(f"{outputs} components cannot be had from embeddings of shape {embeddings.shape}")
         mean = embeddings.mean(axis=0, dtype=np.float64)
         std = np.maximum(embeddings.std(axis=0, dtype=np.float64), _SMALLEST_STD)
-        standardised = (embeddings - mean) / std
+        standardised = embeddings - mean
+        standardised /= std
         # of the covariance, not of the frames: they are many
         directions, variances, _ = np.linalg.svd(standardised.T @ standardised / len(embeddings))
         # the sign of a direction is arbitrary: its largest number is positive
@@ -208,13 +209,16 @@ def _distil(
     embeddings = np.concatenate(targets).astype(np.float32)
     projection = Projection.fit(embeddings, parameters.outputs) if initial is None else initial[1]
     wanted = torch.from_numpy(projection.apply(embeddings))
-    heard = torch.from_numpy(np.concatenate(spectrograms))
+    del embeddings
     lengths = torch.tensor([len(clip) for clip in spectrograms])
     starts = lengths.cumsum(0) - lengths
 
     def draw() -> tuple[Tensor, Tensor]:
-        rows = _draw_rows(starts, lengths, settings, generator)
-        return augment_logmel(heard[rows].float(), settings, generator), wanted[rows[:, parameters.span - 1 :]]
+        clips, rows = _draw_rows(lengths, settings, generator)
+        # not from one array of all clips, which would be in memory beside them
+        heard = np.stack([spectrograms[clip][of_clip] for clip, of_clip in zip(clips, rows.numpy(), strict=True)])
+        said = starts[clips][:, None] + rows[:, parameters.span - 1 :]
+        return augment_logmel(torch.from_numpy(heard).float(), settings, generator), wanted[said]
 
     if initial is None:
         student = DistilledEar(parameters)
@@ -276,13 +280,14 @@ def augment_logmel(logmel: Tensor, settings: DistillationSettings, generator: to
     return torch.log10(energy + 1)
 
 
-def _draw_rows(starts: Tensor, lengths: Tensor, settings: DistillationSettings, generator: torch.Generator) -> Tensor:
+def _draw_rows(lengths: Tensor, settings: DistillationSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw windows: the clip of each, and its frames within the clip."""
     # by the root of the length, as windows of labelled clips are drawn: long songs do not dominate
     clips = torch.multinomial(lengths.double().sqrt(), settings.windows, replacement=True, generator=generator)
     first = (torch.rand(settings.windows, generator=generator) * (lengths[clips] - settings.frames + 1)).long()
     rows = first.clamp_min(0)[:, None] + torch.arange(settings.frames)
     # a clip that is shorter goes on as it ended
-    return starts[clips][:, None] + torch.minimum(rows, lengths[clips][:, None] - 1)
+    return clips, torch.minimum(rows, lengths[clips][:, None] - 1)
 
 
 @torch.no_grad()
